@@ -1,0 +1,142 @@
+package model
+
+import (
+	"cmp"
+	"time"
+)
+
+// Version orders the states of one origin: the larger (Incarnation, Epoch, Seq) wins whole. It holds no wall clock.
+type Version struct {
+	// Incarnation is the Raft index at which the cluster joined.
+	Incarnation uint64
+	// Epoch grows each time the origin's publisher starts; an epoch begins with the full state.
+	Epoch uint64
+	// Seq counts the batches within an epoch, from 1.
+	Seq uint64
+}
+
+// Compare orders versions; the result is as of cmp.Compare.
+func (v Version) Compare(o Version) int {
+	return cmp.Or(cmp.Compare(v.Incarnation, o.Incarnation), cmp.Compare(v.Epoch, o.Epoch), cmp.Compare(v.Seq, o.Seq))
+}
+
+// IsZero reports whether v precedes every published state.
+func (v Version) IsZero() bool { return v == Version{} }
+
+// SameEpoch reports whether a batch can lead from one version to the other.
+func (v Version) SameEpoch(o Version) bool {
+	return v.Incarnation == o.Incarnation && v.Epoch == o.Epoch
+}
+
+// The keys of records that exist once per origin.
+const (
+	GatewaysKey      = "gateways"
+	StatusKey        = "status"
+	serviceKeyPrefix = "service/"
+)
+
+// RecordKey is the key of a service's record within its origin: "service/NAMESPACE/NAME".
+func RecordKey(k ServiceKey) string { return serviceKeyPrefix + k.Namespace + "/" + k.Name }
+
+// SignedRecord is an origin's statement, as the bytes that its agent marshalled and signed. Nodes store, compare and forward
+// the bytes unchanged.
+type SignedRecord struct {
+	Key       string
+	Record    []byte
+	Signature []byte
+}
+
+// Batch moves one origin from version From to version To, or states it in full at To.
+type Batch struct {
+	Origin ClusterName
+	// From is the version that the receiver must hold. It is ignored when Full.
+	From Version
+	To   Version
+	Full bool
+	// Upserts and Removals touch different keys.
+	Upserts  []SignedRecord
+	Removals []string
+	// ProducedAt is the origin's clock when it last confirmed this state. A batch with From == To and no records only
+	// refreshes it.
+	ProducedAt time.Time
+	// Instance is the random id of the publishing process: one epoch from two instances is a clone.
+	Instance string
+}
+
+// Capacity is how much of a service stands in one locality of one cluster.
+type Capacity struct {
+	Locality Locality `json:"locality"`
+	Ready    uint32   `json:"ready"`
+	Total    uint32   `json:"total"`
+}
+
+// ServiceRecord is one exported service of one cluster, without any endpoint address.
+type ServiceRecord struct {
+	Service ServiceKey `json:"service"`
+	// Ports are sorted by number.
+	Ports []Port `json:"ports"`
+	// Identities are the SPIFFE IDs that its servers may present, sorted.
+	Identities []string `json:"identities"`
+	// Capacity is sorted by locality; each locality stands once.
+	Capacity []Capacity `json:"capacity"`
+}
+
+// Gateway is one east-west gateway of a cluster.
+type Gateway struct {
+	Name string `json:"name"`
+	// Address is an IP address or a host name.
+	Address  string   `json:"address"`
+	Port     uint16   `json:"port"`
+	Locality Locality `json:"locality"`
+	Draining bool     `json:"draining"`
+}
+
+// Nack is a configuration that an Envoy refused, with its reason.
+type Nack struct {
+	TypeURL string    `json:"typeUrl"`
+	Reason  string    `json:"reason"`
+	At      time.Time `json:"at"`
+}
+
+// ProxyStatus is how one proxy of a site fares.
+type ProxyStatus struct {
+	Workload     string `json:"workload"`
+	Connected    bool   `json:"connected"`
+	Ready        bool   `json:"ready"`
+	Nacks        []Nack `json:"nacks,omitempty"`
+	EnvoyVersion string `json:"envoyVersion,omitempty"`
+}
+
+// SiteStatus is what operators want to know of a cluster; it is not sent to importers.
+type SiteStatus struct {
+	AgentVersion string        `json:"agentVersion"`
+	Proxies      []ProxyStatus `json:"proxies"`
+	// EarliestExpiry is when the cluster's first certificate runs out: the end of the outage budget.
+	EarliestExpiry time.Time `json:"earliestExpiry"`
+	// Dropped says which records or exports were refused, and why.
+	Dropped []string `json:"dropped,omitempty"`
+	// Introduced are the trust domains whose bundles are introduced, not pinned.
+	Introduced []string `json:"introduced,omitempty"`
+}
+
+// Record is the content of a SignedRecord: exactly one of Service, Gateways and Status is set.
+type Record struct {
+	Cluster ClusterName
+	// Version is the batch that carried this record first: an older record cannot be replayed over it.
+	Version  Version
+	Service  *ServiceRecord
+	Gateways []Gateway
+	Status   *SiteStatus
+}
+
+// Key returns the key under which the record stands in its origin.
+func (r Record) Key() string {
+	switch {
+	case r.Service != nil:
+		return RecordKey(r.Service.Service)
+	case r.Status != nil:
+		return StatusKey
+	default:
+		return GatewaysKey
+	}
+}

@@ -1,0 +1,116 @@
+// Package policy owns the documents that operators write: one schema for the REST API, files and later CRDs.
+//
+// A document has a kind, a name and a spec. It is kept and sent in its canonical JSON form. Parsing refuses unknown fields and
+// names the line and field that is wrong.
+package policy
+
+import "github.com/hanse-mesh/hanse/api/model"
+
+// Kind names a type of document.
+type Kind string
+
+// The kinds of document.
+const (
+	KindFailoverPolicy Kind = "FailoverPolicy"
+	KindExportRule     Kind = "ExportRule"
+)
+
+// Any, in a list of names, means every name.
+const Any = "*"
+
+// FailoverPolicy says in which order regions take over for each other. Without one, a caller's own zone and region come first and
+// then all other regions together, by their ready capacity.
+type FailoverPolicy struct {
+	Name string             `json:"name"`
+	Spec FailoverPolicySpec `json:"spec"`
+}
+
+// FailoverPolicySpec selects services and orders regions. The most specific policy counts: by service, then by namespace, then for
+// all; ties go to the smaller name.
+type FailoverPolicySpec struct {
+	// Namespace limits the policy to one namespace; empty or "*" is every namespace.
+	Namespace string `json:"namespace,omitempty"`
+	// Services limits the policy to these services of the namespace; empty is every service.
+	Services []string `json:"services,omitempty"`
+	// Failover is the order of regions for callers of each region.
+	Failover []RegionOrder `json:"failover"`
+}
+
+// RegionOrder is one caller region's order.
+type RegionOrder struct {
+	// From is the callers' region; "*" is every region without an entry of its own.
+	From string `json:"from"`
+	// To lists the regions to use after From itself, nearest first. Regions not listed come last, together.
+	To []string `json:"to"`
+	// Only, when true, leaves out the regions that To does not list.
+	Only bool `json:"only,omitempty"`
+}
+
+// ExportRule says which clusters may call services of other clusters. Without a rule nothing leaves a cluster. A cluster's join
+// token bounds the namespaces that any rule can open.
+type ExportRule struct {
+	Name string         `json:"name"`
+	Spec ExportRuleSpec `json:"spec"`
+}
+
+// ExportRuleSpec opens the services that match all of From, Namespaces and Services to the clusters in To.
+type ExportRuleSpec struct {
+	// From are the exporting clusters; "*" is every cluster.
+	From []string `json:"from"`
+	// Namespaces are the namespaces that the rule opens; "*" is every namespace that the cluster may export.
+	Namespaces []string `json:"namespaces"`
+	// Services limits the rule to these services; empty is every exported service of the namespaces.
+	Services []string `json:"services,omitempty"`
+	// To are the importing clusters; "*" is every member.
+	To []string `json:"to"`
+}
+
+// Exports reports whether rules and membership let importer call service of origin.
+// Every cluster may call its own services.
+func Exports(rules []ExportRule, origin model.Cluster, service model.ServiceKey, importer model.ClusterName) bool {
+	if origin.Name == importer {
+		return true
+	}
+	if !NamespaceAllowed(origin, service.Namespace) {
+		return false
+	}
+	for _, r := range rules {
+		if r.Spec.Opens(origin.Name, service) && matches(r.Spec.To, string(importer)) {
+			return true
+		}
+	}
+	return false
+}
+
+// Exported reports whether any rule lets any other cluster call service of origin.
+func Exported(rules []ExportRule, origin model.Cluster, service model.ServiceKey) bool {
+	if !NamespaceAllowed(origin, service.Namespace) {
+		return false
+	}
+	for _, r := range rules {
+		if r.Spec.Opens(origin.Name, service) && len(r.Spec.To) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// NamespaceAllowed reports whether the cluster's join token lets it export the namespace.
+func NamespaceAllowed(c model.Cluster, namespace string) bool {
+	return matches(c.ExportNamespaces, namespace)
+}
+
+// Opens reports whether the rule covers service of origin, for whomever it names in To.
+func (s ExportRuleSpec) Opens(origin model.ClusterName, service model.ServiceKey) bool {
+	return matches(s.From, string(origin)) && matches(s.Namespaces, service.Namespace) &&
+		(len(s.Services) == 0 || matches(s.Services, service.Name))
+}
+
+func matches(names []string, name string) bool {
+	for _, n := range names {
+		if n == Any || n == name {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,60 @@
+// Package route owns the choice of where calls go: for each service and each locality of callers, ordered sets of endpoints with
+// weights.
+//
+// It is pure. Envoy's priorities react only to death; how much each tier gets while alive is decided here.
+package route
+
+import "github.com/hanse-mesh/hanse/api/model"
+
+// Assignment is where the callers of one locality send the calls of one service port: what becomes one EDS resource.
+// An address and port stand at most once in it, priorities have no gaps, and every group has a weight of 1 or more.
+type Assignment struct {
+	Priorities []Priority `json:"priorities"`
+}
+
+// Priority is used when those before it are dead.
+type Priority struct {
+	Groups []Group `json:"groups"`
+}
+
+// Group is the endpoints of one cluster in one locality; Envoy sees it as a locality with a weight.
+type Group struct {
+	Cluster  model.ClusterName `json:"cluster"`
+	Locality model.Locality    `json:"locality"`
+	// Weight is the group's part of its priority, 1 to 10,000.
+	Weight    uint32     `json:"weight"`
+	Endpoints []Endpoint `json:"endpoints"`
+}
+
+// Endpoint is a workload's own Envoy in this cluster, or another cluster's gateway.
+type Endpoint struct {
+	// Address is an IP address.
+	Address string `json:"address"`
+	Port    uint16 `json:"port"`
+	// Weight is relative to its group, 1 or more.
+	Weight uint32 `json:"weight"`
+	// Healthy is false for an endpoint that is known to be unready, draining or unreachable and is kept for the case that
+	// nothing else is left.
+	Healthy bool `json:"healthy"`
+	Gateway bool `json:"gateway,omitempty"`
+}
+
+// Reachability is a prober's verdict on a gateway address. Unknown counts as healthy.
+type Reachability int
+
+// The verdicts.
+const (
+	ReachUnknown Reachability = iota
+	ReachGood
+	ReachBad
+)
+
+// GatewayPoint is one resolved address of a gateway of another cluster.
+type GatewayPoint struct {
+	// Address is an IP address.
+	Address  string
+	Port     uint16
+	Locality model.Locality
+	Draining bool
+	Reach    Reachability
+}
