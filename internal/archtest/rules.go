@@ -1,0 +1,95 @@
+// Package archtest owns the rules of the tree: which package may import which, what pure packages must not do, and that every
+// package says what it owns. Its tests read the sources with go/parser, so that a cached result can not be stale.
+package archtest
+
+// module is the import path of the repository's root.
+const module = "github.com/hanse-mesh/hanse/"
+
+// rule is what one package, or every package under a folder when the path ends in "/...", may import of ours.
+type rule struct {
+	path string
+	// pure packages have no goroutine, lock, clock, random source, file, socket, log or environment.
+	pure bool
+	// ours are import paths within the module; a trailing "/..." admits the folder.
+	ours []string
+}
+
+// rules is the table of ARCHITECTURE.md. The first matching row counts; a package without a row fails the test.
+var rules = []rule{
+	{path: "api/gen/..."},
+	{path: "api/model", pure: true},
+	{path: "api/policy", pure: true, ours: []string{"api/model"}},
+	{path: "api/codec", pure: true, ours: []string{"api/model", "api/policy", "api/gen/..."}},
+
+	{path: "trust/bundle", pure: true, ours: []string{"api/..."}},
+	{path: "trust/records", pure: true, ours: []string{"api/..."}},
+	{path: "trust/token", pure: true, ours: []string{"api/model"}},
+	{path: "trust/authz", pure: true, ours: []string{"api/model", "api/policy"}},
+	{path: "trust/ca", ours: []string{"api/...", "trust/bundle", "trust/token", "trust/records"}},
+	{path: "trust/identity", ours: []string{"api/...", "trust/bundle", "trust/token", "trust/records"}},
+
+	{path: "federation/catalog", pure: true, ours: []string{"api/...", "trust/bundle", "trust/authz", "trust/records"}},
+	{path: "federation/state", pure: true, ours: []string{"api/...", "trust/bundle", "trust/authz"}},
+	{path: "federation/gossip", ours: []string{"api/...", "federation/catalog", "internal/..."}},
+	{path: "federation/consensus", ours: []string{"api/...", "federation/state", "internal/..."}},
+	{path: "federation/server", ours: []string{"api/...", "federation/catalog", "federation/state", "trust/bundle", "trust/authz", "trust/records", "trust/token", "internal/..."}},
+	{path: "federation/rest", ours: []string{"api/...", "federation/catalog", "federation/state", "trust/bundle", "trust/authz", "trust/token", "internal/..."}},
+
+	{path: "gateway/route", pure: true, ours: []string{"api/...", "federation/catalog", "trust/authz"}},
+	{path: "gateway/snapshot", pure: true, ours: []string{"api/...", "federation/catalog", "trust/authz", "gateway/route"}},
+	{path: "gateway/xds", pure: true, ours: []string{"api/...", "gateway/snapshot", "gateway/route"}},
+	{path: "gateway/bootstrap", pure: true, ours: []string{"api/...", "gateway/snapshot"}},
+	{path: "gateway/publish", ours: []string{"api/...", "gateway/snapshot", "gateway/xds", "internal/..."}},
+	{path: "gateway/serve", ours: []string{"api/...", "gateway/snapshot", "gateway/xds", "internal/..."}},
+	{path: "gateway/relay", ours: []string{"api/...", "gateway/xds", "internal/..."}},
+	{path: "gateway/enroll", ours: []string{"api/...", "internal/..."}},
+	{path: "gateway/health", ours: []string{"internal/..."}},
+	{path: "gateway/envoy", ours: []string{"internal/..."}},
+
+	{path: "cluster-agent/source", ours: []string{"api/..."}},
+	{path: "cluster-agent/source/vm", ours: []string{"api/...", "cluster-agent/source", "internal/..."}},
+	{path: "cluster-agent/export", pure: true, ours: []string{"api/..."}},
+	{path: "cluster-agent/uplink", ours: []string{"api/...", "cluster-agent/source", "internal/..."}},
+	{path: "cluster-agent/probe", ours: []string{"internal/..."}},
+
+	// internal is leaf code without domain words.
+	{path: "internal/..."},
+	// cmd alone knows everything; the demo and the suites use the binary as its users do.
+	{path: "cmd/...", ours: []string{"..."}},
+	{path: "deploy/...", ours: []string{"..."}},
+	{path: "e2e/...", ours: []string{"..."}},
+}
+
+// exclusive names the only folders whose code may import a third-party module.
+var exclusive = map[string][]string{
+	"github.com/hashicorp/raft":       {"federation/consensus"},
+	"github.com/hashicorp/raft-wal":   {"federation/consensus"},
+	"github.com/hashicorp/memberlist": {"federation/gossip"},
+	"github.com/danielgtaylor/huma":   {"federation/rest"},
+	"github.com/spf13/cobra":          {"cmd/hanse"},
+	"github.com/envoyproxy/go-control-plane/envoy": {
+		"gateway/xds", "gateway/bootstrap", "gateway/serve", "gateway/publish", "gateway/relay", "cmd/hanse", "e2e", "deploy",
+	},
+	"github.com/envoyproxy/go-control-plane/pkg": {"gateway/serve", "gateway/publish"},
+}
+
+// impure are the standard packages that a pure package must not import.
+var impure = map[string]string{
+	"os":           "it reads the environment or files",
+	"net":          "it opens sockets",
+	"net/http":     "it opens sockets",
+	"log":          "it logs",
+	"log/slog":     "it logs",
+	"sync":         "it locks",
+	"sync/atomic":  "it shares memory",
+	"math/rand":    "it is random",
+	"math/rand/v2": "it is random",
+	"crypto/rand":  "it is random",
+	"context":      "it waits",
+}
+
+// impureCalls are functions of otherwise harmless packages that a pure package must not call.
+var impureCalls = map[string]bool{
+	"time.Now": true, "time.Since": true, "time.Until": true, "time.After": true, "time.Sleep": true,
+	"time.NewTimer": true, "time.NewTicker": true, "time.AfterFunc": true, "time.Tick": true,
+}
