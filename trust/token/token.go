@@ -10,8 +10,8 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io"
-	"net"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/hanse-mesh/hanse/api/model"
@@ -109,7 +109,17 @@ func validateAddress(a string) error {
 	if len(a) > maxName || strings.ContainsFunc(a, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return fmt.Errorf("token address is not host:port in at most %d printable characters", maxName)
 	}
-	if host, port, err := net.SplitHostPort(a); err != nil || host == "" || port == "" {
+	colon := strings.LastIndexByte(a, ':')
+	if colon < 0 {
+		return fmt.Errorf("token address %q is not host:port", a)
+	}
+	host := a[:colon]
+	if bare, ok := strings.CutPrefix(host, "["); ok {
+		host = strings.TrimSuffix(bare, "]")
+	} else if strings.Contains(host, ":") {
+		return fmt.Errorf("token address %q is not host:port: put brackets around an IPv6 address", a)
+	}
+	if port, err := strconv.ParseUint(a[colon+1:], 10, 16); err != nil || port == 0 || host == "" {
 		return fmt.Errorf("token address %q is not host:port", a)
 	}
 	return nil

@@ -136,6 +136,9 @@ func TestNewRefusesWhatParseWould(t *testing.T) {
 		"pin":       func() (Token, error) { return New(Workload, entropy(), "acme", pin[:4], []string{"a:1"}) },
 		"no issuer": func() (Token, error) { return New(Workload, entropy(), "", pin, []string{"a:1"}) },
 		"address":   func() (Token, error) { return New(Workload, entropy(), "acme", pin, []string{"nowhere"}) },
+		"port":      func() (Token, error) { return New(Workload, entropy(), "acme", pin, []string{"a:99999"}) },
+		"IPv6":      func() (Token, error) { return New(Workload, entropy(), "acme", pin, []string{"::1:7400"}) },
+		"no host":   func() (Token, error) { return New(Workload, entropy(), "acme", pin, []string{":7400"}) },
 		"entropy":   func() (Token, error) { return New(Workload, bytes.NewReader(nil), "acme", pin, []string{"a:1"}) },
 	} {
 		if _, err := create(); err == nil {
