@@ -58,3 +58,6 @@ type GatewayPoint struct {
 	Draining bool
 	Reach    Reachability
 }
+
+// usable reports whether new calls may be sent there.
+func (p GatewayPoint) usable() bool { return !p.Draining && p.Reach != ReachBad }

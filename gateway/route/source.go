@@ -1,0 +1,153 @@
+package route
+
+import (
+	"cmp"
+	"math"
+	"slices"
+
+	"github.com/hanse-mesh/hanse/api/model"
+)
+
+// source is one group in the making: this cluster's endpoints of one locality, or another cluster.
+type source struct {
+	cluster  model.ClusterName
+	locality model.Locality
+	rank     int
+	// ready is the capacity that can be reached, effective what of it may be used while it fails back.
+	ready, effective, total float64
+	local                   []LocalEndpoint
+	points                  []GatewayPoint
+	// healthy and bad are the source's endpoints in placed.endpoints.
+	healthy, bad span
+	// part is the source's part of the calls.
+	part float64
+}
+
+type span struct{ from, to int }
+
+const (
+	rankZone = iota
+	rankRegion
+	rankOrder
+	// maxOrder bounds the tiers, so that priorities stay within Envoy's 128: regions listed later share a tier.
+	maxOrder = 100
+	rankRest = rankOrder + maxOrder
+	// rankNever is for regions that the policy leaves out.
+	rankNever = math.MaxInt
+)
+
+// rank is the tier of a locality; smaller is nearer.
+func (r *Request) rank(l model.Locality) int {
+	if l.Region == r.From.Region {
+		if l.Zone == r.From.Zone {
+			return rankZone
+		}
+		return rankRegion
+	}
+	if i := slices.Index(r.Order.To, l.Region); i >= 0 {
+		return rankOrder + min(i, maxOrder-1)
+	}
+	if r.Order.Only {
+		return rankNever
+	}
+	return rankRest
+}
+
+func (r *Request) ramped(c model.ClusterName, l model.Locality, ready uint32) float64 {
+	if len(r.Ramps) == 0 {
+		return float64(ready)
+	}
+	percent, ok := r.Ramps[RampKey{Service: r.Service, Cluster: c, Locality: l}]
+	if !ok || percent >= 100 {
+		return float64(ready)
+	}
+	return float64(ready) * float64(max(1, percent)) / 100
+}
+
+// collect appends the sources that the policy admits, nearest first.
+func collect(r *Request, to []source) []source {
+	local := sorted(r.Local, compareLocal)
+	for len(local) > 0 {
+		n := 1
+		for n < len(local) && local[n].Locality == local[0].Locality {
+			n++
+		}
+		if rank := r.rank(local[0].Locality); rank != rankNever {
+			to = append(to, source{cluster: r.Cluster, locality: local[0].Locality, rank: rank, local: local[:n]})
+		}
+		local = local[n:]
+	}
+	remote := sorted(r.Remote, compareRemote)
+	for len(remote) > 0 {
+		n := 1
+		for n < len(remote) && remote[n].Cluster == remote[0].Cluster {
+			n++
+		}
+		if s, ok := r.remote(remote[:n]); ok {
+			to = append(to, s)
+		}
+		remote = remote[n:]
+	}
+	slices.SortFunc(to, func(a, b source) int {
+		return cmp.Or(cmp.Compare(a.rank, b.rank), cmp.Compare(a.cluster, b.cluster), a.locality.Compare(b.locality))
+	})
+	return to
+}
+
+// remote makes one source of a whole cluster. A passthrough gateway picks among all ready workloads of its cluster and can not be
+// told to keep to a zone; so all of the cluster's capacity counts, in the tier of the nearest locality where something is ready.
+func (r *Request) remote(capacity []RemoteCapacity) (source, bool) {
+	s := source{cluster: capacity[0].Cluster, rank: rankNever}
+	points := r.Gateways[s.cluster]
+	if s.cluster == r.Cluster || len(points) == 0 {
+		return source{}, false
+	}
+	s.points = sorted(points, comparePoint)
+	for _, c := range capacity {
+		s.ready += float64(c.Ready)
+		s.effective += r.ramped(c.Cluster, c.Locality, c.Ready)
+		s.total += float64(max(c.Ready, c.Total))
+	}
+	for _, c := range capacity {
+		if s.ready > 0 && c.Ready == 0 {
+			continue
+		}
+		if rank := r.rank(c.Locality); rank < s.rank {
+			s.rank, s.locality = rank, c.Locality
+		}
+	}
+	return s, s.rank != rankNever
+}
+
+// SortLocal orders endpoints as Assign likes them.
+func SortLocal(e []LocalEndpoint) { slices.SortFunc(e, compareLocal) }
+
+// SortRemote orders capacities as Assign likes them.
+func SortRemote(c []RemoteCapacity) { slices.SortFunc(c, compareRemote) }
+
+// SortPoints orders gateway points as Assign likes them.
+func SortPoints(p []GatewayPoint) { slices.SortFunc(p, comparePoint) }
+
+func compareLocal(a, b LocalEndpoint) int {
+	return cmp.Or(a.Locality.Compare(b.Locality), cmp.Compare(a.Address, b.Address), cmp.Compare(a.Port, b.Port),
+		cmp.Compare(a.Weight, b.Weight))
+}
+
+func compareRemote(a, b RemoteCapacity) int {
+	return cmp.Or(cmp.Compare(a.Cluster, b.Cluster), a.Locality.Compare(b.Locality), cmp.Compare(a.Ready, b.Ready),
+		cmp.Compare(a.Total, b.Total))
+}
+
+func comparePoint(a, b GatewayPoint) int {
+	return cmp.Or(cmp.Compare(a.Address, b.Address), cmp.Compare(a.Port, b.Port))
+}
+
+// sorted returns s when it is sorted, else a sorted copy.
+func sorted[T any](s []T, compare func(a, b T) int) []T {
+	if slices.IsSortedFunc(s, compare) {
+		return s
+	}
+	s = slices.Clone(s)
+	slices.SortFunc(s, compare)
+	return s
+}
