@@ -49,45 +49,39 @@ type Request struct {
 // priorities and localities down a second time for what the shares already say; there they are reached only when nothing else is
 // left (panic threshold 1).
 func Assign(r Request) Assignment {
-	var few [16]source
-	all := place(r, collect(&r, few[:0]))
-	sources := all.sources
+	// A federation's usual number of sources fits the stack.
+	var few [12]source
+	sources, endpoints := place(&r, collect(&r, few[:0]))
 	if len(sources) == 0 {
 		return Assignment{}
 	}
-	priorities := make([]Priority, 0, 3)
+	waiting := make([]Priority, 0, 4)
 	remaining, first := 1.0, 0
 	for at := 0; at < len(sources); {
 		end := tierEnd(sources, at)
-		share := divide(sources[at:end])
+		tier := sources[at:end]
+		share := divide(tier)
 		switch {
 		case share == 0:
 		case remaining > negligible:
 			take := min(remaining, share)
-			for i := range sources[at:end] {
-				sources[at+i].part *= take / share
+			for i := range tier {
+				tier[i].part *= take / share
 			}
 			remaining -= take
 			first = end
 		default:
-			priorities = appendPriority(priorities, all.healthy(sources[at:end]))
+			waiting = append(waiting, Priority{Groups: healthyGroups(tier, endpoints)})
 		}
 		at = end
 	}
-	return Assignment{Priorities: assemble(all, priorities, first)}
-}
-
-// assemble puts priority 0, made of the sources before first, in front of the waiting priorities, and the bad endpoints behind them.
-func assemble(all placed, waiting []Priority, first int) []Priority {
 	out := make([]Priority, 0, len(waiting)+2)
-	out = appendPriority(out, all.healthy(all.sources[:first]))
-	out = append(out, waiting...)
-	return appendPriority(out, all.bad())
-}
-
-func appendPriority(to []Priority, groups []Group) []Priority {
-	if len(groups) == 0 {
-		return to
+	if groups := healthyGroups(sources[:first], endpoints); len(groups) > 0 {
+		out = append(out, Priority{Groups: groups})
 	}
-	return append(to, Priority{Groups: groups})
+	out = append(out, waiting...)
+	if groups := badGroups(sources, endpoints); len(groups) > 0 {
+		out = append(out, Priority{Groups: groups})
+	}
+	return Assignment{Priorities: out}
 }

@@ -17,13 +17,11 @@ type source struct {
 	ready, effective, total float64
 	local                   []LocalEndpoint
 	points                  []GatewayPoint
-	// healthy and bad are the source's endpoints in placed.endpoints.
+	// healthy and bad are the source's endpoints as place lays them out.
 	healthy, bad span
 	// part is the source's part of the calls.
 	part float64
 }
-
-type span struct{ from, to int }
 
 const (
 	rankZone = iota
