@@ -62,7 +62,10 @@ type Snapshot struct {
 
 // ServicePort is one service port that local workloads can call.
 type ServicePort struct {
-	Digest  string
+	// Digest covers everything, ConfigDigest everything but the assignments.
+	Digest       string
+	ConfigDigest string
+
 	Service model.ServiceKey
 	Port    model.Port
 	// SNI is the passthrough server name; it also names the Envoy cluster.
@@ -77,6 +80,7 @@ type ServicePort struct {
 
 // LocalAssignment is the assignment for callers in one locality.
 type LocalAssignment struct {
+	// Digest also covers the service port's SNI.
 	Digest     string
 	Locality   model.Locality
 	Assignment route.Assignment

@@ -1,0 +1,178 @@
+package snapshot
+
+import (
+	"fmt"
+	"net/netip"
+	"reflect"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/hanse-mesh/hanse/api/model"
+	"github.com/hanse-mesh/hanse/api/policy"
+	"github.com/hanse-mesh/hanse/gateway/route"
+)
+
+var (
+	genKey = rapid.Custom(func(t *rapid.T) model.ServiceKey {
+		return model.ServiceKey{Namespace: rapid.SampledFrom([]string{"shop", "hr"}).Draw(t, "namespace"), Name: rapid.SampledFrom([]string{"pay", "cart"}).Draw(t, "name")}
+	})
+	genPort = rapid.Custom(func(t *rapid.T) model.Port {
+		return port(rapid.Uint16Range(80, 82).Draw(t, "number"), rapid.SampledFrom([]string{"", "http", "raw"}).Draw(t, "name"),
+			rapid.SampledFrom([]model.Protocol{"", model.ProtocolTCP, model.ProtocolHTTP}).Draw(t, "protocol"))
+	})
+	genLocality = rapid.SampledFrom([]model.Locality{euA, euB, usA})
+	genNames    = rapid.SliceOfN(rapid.SampledFrom([]string{"*", "a", "b", "c"}), 0, 2)
+)
+
+func genInputs(t *rapid.T) Inputs {
+	in := Inputs{Federation: "acme", Cluster: "a", TrustDomain: "a.acme", Members: members(member("a", 3), member("b", 2), member("c", 2)),
+		Gateways: map[model.ClusterName][]route.GatewayPoint{}, VIPs: map[model.ServiceKey]netip.Addr{pay: netip.MustParseAddr("127.64.0.1")}}
+	for i := range rapid.IntRange(0, 5).Draw(t, "workloads") {
+		w := workload(fmt.Sprint("w", i), genKey.Draw(t, "service"), genLocality.Draw(t, "locality"), rapid.SliceOfN(genPort, 0, 2).Draw(t, "ports")...)
+		w.Address = fmt.Sprint("10.0.0.", rapid.IntRange(1, 4).Draw(t, "address"))
+		w.Export, w.Health.Ready = rapid.Bool().Draw(t, "export"), rapid.Bool().Draw(t, "ready")
+		w.Upstreams = []model.Upstream{{Service: genKey.Draw(t, "upstream"), Port: rapid.SampledFrom([]string{"", "80", "http"}).Draw(t, "port"), Bind: "127.0.0.1:1"}}
+		in.Workloads = append(in.Workloads, w)
+	}
+	for range rapid.IntRange(0, 6).Draw(t, "imports") {
+		in.Imports = append(in.Imports, imported1(rapid.SampledFrom([]string{"a", "b", "c", "x"}).Draw(t, "cluster"), genKey.Draw(t, "service"),
+			genLocality.Draw(t, "locality"), rapid.Uint32Range(0, 3).Draw(t, "ready"), rapid.SliceOfN(genPort, 1, 3).Draw(t, "ports")...))
+	}
+	for i, c := range []model.ClusterName{"b", "c"} {
+		in.Gateways[c] = []route.GatewayPoint{{Address: fmt.Sprint("192.0.2.", i), Port: 1}, {Address: fmt.Sprint("192.0.3.", i), Port: 1}}
+	}
+	for i := range rapid.IntRange(0, 2).Draw(t, "rules") {
+		in.Exports = append(in.Exports, policy.ExportRule{Name: fmt.Sprint(i), Spec: policy.ExportRuleSpec{From: genNames.Draw(t, "from"),
+			Namespaces: []string{rapid.SampledFrom([]string{"*", "shop"}).Draw(t, "opens")}, To: genNames.Draw(t, "to")}})
+	}
+	for i := range rapid.IntRange(0, 3).Draw(t, "bundles") {
+		in.Bundles = append(in.Bundles, model.Bundle{TrustDomain: rapid.SampledFrom([]string{"a", "b"}).Draw(t, "domain"), Sequence: 1, Roots: [][]byte{{byte(i)}}})
+	}
+	return in
+}
+
+func shuffle(t *rapid.T, in Inputs) Inputs {
+	in.Workloads = rapid.Permutation(in.Workloads).Draw(t, "workload order")
+	in.Imports = rapid.Permutation(in.Imports).Draw(t, "import order")
+	in.Exports = rapid.Permutation(in.Exports).Draw(t, "rule order")
+	in.Bundles = rapid.Permutation(in.Bundles).Draw(t, "bundle order")
+	gateways := map[model.ClusterName][]route.GatewayPoint{}
+	for _, c := range []model.ClusterName{"b", "c"} {
+		gateways[c] = rapid.Permutation(in.Gateways[c]).Draw(t, "gateway order")
+	}
+	in.Gateways = gateways
+	return in
+}
+
+func TestOrderOfInputsDoesNotMatter(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		in := genInputs(t)
+		want := Build(in)
+		if got := Build(shuffle(t, in)); !reflect.DeepEqual(got, want) {
+			t.Fatalf("got %+v\nwant %+v", got, want)
+		}
+	})
+}
+
+func TestSnapshotsAreConsistent(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		in := genInputs(t)
+		s := Build(in)
+		snis := map[string]bool{}
+		for i, p := range s.Services {
+			if i > 0 && s.Services[i-1].SNI >= p.SNI {
+				t.Fatalf("services are not sorted: %s", p.SNI)
+			}
+			if len(p.Identities) == 0 || !slices.IsSorted(p.Identities) {
+				t.Fatalf("identities of %s: %v", p.SNI, p.Identities)
+			}
+			snis[p.SNI] = true
+		}
+		for _, w := range s.Workloads {
+			if len(w.Calls)+len(w.Problems) != len(w.Upstreams) {
+				t.Fatalf("an upstream is neither offered nor a problem: %+v", w)
+			}
+			for _, c := range w.Calls {
+				if !snis[c.SNI] {
+					t.Fatalf("call to %s, which is no service port", c.SNI)
+				}
+			}
+		}
+	})
+}
+
+func TestNothingUnexportedLeaves(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		in := genInputs(t)
+		s := Build(in)
+		open := map[string]bool{}
+		for _, w := range in.Workloads {
+			for _, p := range w.Ports {
+				if w.Export && policy.Exported(in.Exports, in.Members["a"], w.Service) {
+					open[model.PassthroughSNI(w.Service, p.Number)+w.Address] = true
+				}
+			}
+		}
+		for _, p := range s.Passthrough {
+			for _, e := range p.Endpoints {
+				if !open[p.SNI+e.Address] {
+					t.Fatalf("%s passes on to %s", p.SNI, e.Address)
+				}
+			}
+		}
+		for _, w := range s.Workloads {
+			for _, domain := range w.Callers {
+				name := model.ClusterName(domain[:1])
+				if name != "a" && !(w.Export && policy.Exports(in.Exports, in.Members["a"], w.Service, name)) {
+					t.Fatalf("%s admits %s, which no rule names", w.ID, domain)
+				}
+			}
+		}
+	})
+}
+
+func TestReuseKeepsUnchangedParts(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		in := genInputs(t)
+		prev := Build(in)
+		if got := Reuse(prev, Build(in)); got != prev {
+			t.Fatal("nothing changed, but the snapshot is another")
+		}
+		changed := genInputs(t)
+		fresh, next := Build(changed), Build(changed)
+		got := Reuse(prev, next)
+		if !reflect.DeepEqual(got, fresh) {
+			t.Fatalf("reuse changed the content: got %+v, want %+v", got, fresh)
+		}
+		old := map[string]*ServicePort{}
+		for _, p := range prev.Services {
+			old[p.Digest] = p
+		}
+		for _, p := range got.Services {
+			if o := old[p.Digest]; o != nil && o != p {
+				t.Fatalf("%s is equal, but another pointer", p.SNI)
+			}
+		}
+		workloads := map[string]*Workload{}
+		for _, w := range prev.Workloads {
+			workloads[w.Digest] = w
+		}
+		for _, w := range got.Workloads {
+			if o := workloads[w.Digest]; o != nil && o != w {
+				t.Fatalf("%s is equal, but another pointer", w.ID)
+			}
+		}
+		if prev.Trust.Digest == got.Trust.Digest && prev.Trust != got.Trust {
+			t.Fatal("the trust is equal, but another pointer")
+		}
+	})
+}
+
+func TestReuseOfNothing(t *testing.T) {
+	s := Build(base())
+	if Reuse(nil, s) != s {
+		t.Error("the first snapshot is not taken as it is")
+	}
+}

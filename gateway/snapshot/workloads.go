@@ -1,0 +1,144 @@
+package snapshot
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/hanse-mesh/hanse/api/model"
+	"github.com/hanse-mesh/hanse/api/policy"
+	"github.com/hanse-mesh/hanse/gateway/route"
+	"github.com/hanse-mesh/hanse/trust/authz"
+)
+
+func (b *builder) workloadParts() []*Workload {
+	out := make([]*Workload, 0, len(b.workloads))
+	for i := range b.workloads {
+		w := &Workload{Workload: b.workloads[i]}
+		w.Callers = b.callers(&b.workloads[i])
+		b.resolveCalls(w)
+		w.Digest = b.digest.workload(w)
+		out = append(out, w)
+	}
+	return out
+}
+
+// callers are the trust domains that the workload admits: those that a rule names for an exported one, its own for all.
+func (b *builder) callers(w *model.Workload) []string {
+	own := []string{b.in.TrustDomain}
+	if !w.Export || !w.Serves() {
+		return own
+	}
+	domains := append(own, authz.Callers(b.in.Exports, b.in.Members, b.in.Cluster, w.Service)...)
+	slices.Sort(domains)
+	return slices.Compact(domains)
+}
+
+// resolveCalls finds the service port of each declared upstream. What is not found stays a problem until a later snapshot knows it.
+func (b *builder) resolveCalls(w *Workload) {
+	bound := make(map[string]bool, len(w.Upstreams))
+	for _, u := range w.Upstreams {
+		if u.Service.Namespace == "" {
+			u.Service.Namespace = w.Namespace
+		}
+		if bound[u.Bind] {
+			w.Problems = append(w.Problems, fmt.Sprintf("upstream %s: %s is bound by another upstream: give each its own", u.Service, u.Bind))
+			continue
+		}
+		bound[u.Bind] = true
+		p, reason := b.resolve(u)
+		if p == nil {
+			w.Problems = append(w.Problems, fmt.Sprintf("upstream %s: %s", u.Service, reason))
+			continue
+		}
+		w.Calls = append(w.Calls, Call{Bind: u.Bind, SNI: p.SNI, Protocol: p.Port.Protocol})
+	}
+}
+
+// resolve finds a port by number, by name, or as the only one. When clusters give one name to several numbers, the first claimant's
+// counts.
+func (b *builder) resolve(u model.Upstream) (*ServicePort, string) {
+	ports := b.callable[u.Service]
+	if len(ports) == 0 {
+		return nil, fmt.Sprintf("service is not known here: is it registered, or exported to cluster %q?", b.in.Cluster)
+	}
+	if u.Port == "" {
+		if len(ports) == 1 {
+			return ports[0], ""
+		}
+		return nil, "port is not given and the service has several: give one of " + portNames(ports)
+	}
+	for _, p := range ports {
+		if u.Port == strconv.Itoa(int(p.Port.Number)) {
+			return p, ""
+		}
+	}
+	for _, p := range ports {
+		if u.Port == p.Port.Name {
+			return p, ""
+		}
+	}
+	return nil, fmt.Sprintf("service has no port %q: give one of %s", u.Port, portNames(ports))
+}
+
+func portNames(ports []*ServicePort) string {
+	names := make([]string, 0, len(ports))
+	for _, p := range ports {
+		n := strconv.Itoa(int(p.Port.Number))
+		if p.Port.Name != "" {
+			n = p.Port.Name + " (" + n + ")"
+		}
+		names = append(names, n)
+	}
+	return strings.Join(names, ", ")
+}
+
+// passthrough lists what the site's gateways pass on: ports with an exported workload of services that a rule opens to somebody.
+// Nothing else can be reached from outside, whatever SNI is asked for.
+func (b *builder) passthrough(services []*service) []*Passthrough {
+	var out []*Passthrough
+	self, member := b.in.Members[b.in.Cluster]
+	for _, s := range services {
+		if !member || len(s.own) == 0 || !policy.Exported(b.in.Exports, self, s.key) {
+			continue
+		}
+		for _, c := range s.claims {
+			endpoints := exportedEndpoints(c.own)
+			if len(endpoints) == 0 {
+				continue
+			}
+			p := &Passthrough{SNI: model.PassthroughSNI(s.key, c.port.Number), Endpoints: endpoints}
+			p.Digest = b.digest.passthrough(p)
+			out = append(out, p)
+		}
+	}
+	slices.SortFunc(out, func(x, y *Passthrough) int { return strings.Compare(x.SNI, y.SNI) })
+	return out
+}
+
+// exportedEndpoints are the inbound addresses of the exported workloads, sorted, each once.
+func exportedEndpoints(ws []*model.Workload) []route.Endpoint {
+	var out []route.Endpoint
+	for _, w := range ws {
+		if w.Export {
+			out = append(out, route.Endpoint{Address: w.Address, Port: w.InboundPort, Weight: 1, Healthy: w.Available()})
+		}
+	}
+	slices.SortFunc(out, func(x, y route.Endpoint) int {
+		return cmp.Or(strings.Compare(x.Address, y.Address), cmp.Compare(x.Port, y.Port), unhealthyLast(x, y))
+	})
+	return slices.CompactFunc(out, func(x, y route.Endpoint) bool { return x.Address == y.Address && x.Port == y.Port })
+}
+
+func unhealthyLast(x, y route.Endpoint) int {
+	switch {
+	case x.Healthy == y.Healthy:
+		return 0
+	case x.Healthy:
+		return -1
+	default:
+		return 1
+	}
+}
