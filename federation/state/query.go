@@ -1,0 +1,75 @@
+package state
+
+import (
+	"cmp"
+	"maps"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/hanse-mesh/hanse/api/model"
+	"github.com/hanse-mesh/hanse/api/policy"
+)
+
+// CheckToken finds the token that the credential names and checks its secret, kind, revocation and end. Its error is an *Error with
+// the code Denied.
+func (v *View) CheckToken(id string, secretHash []byte, kind model.TokenKind, now time.Time) (model.Token, error) {
+	t, err := v.credential(id, secretHash, kind)
+	if err != nil {
+		return model.Token{}, err
+	}
+	if err := checkExpiry(t, now); err != nil {
+		return model.Token{}, err
+	}
+	return t, nil
+}
+
+// CommandVersion is the newest command version that every node can apply; before there are nodes, this build's.
+func (v *View) CommandVersion() uint32 {
+	return min(model.CommandVersion, v.lowestCommand())
+}
+
+// lowestCommand does not depend on the build: what Apply decides by it is the same everywhere.
+func (v *View) lowestCommand() uint32 {
+	lowest := uint32(math.MaxUint32)
+	for _, n := range v.Nodes {
+		lowest = min(lowest, n.CommandMax)
+	}
+	return lowest
+}
+
+// VersionOf is the lowest command version that knows the command.
+func VersionOf(Command) uint32 { return 1 }
+
+// ClusterByTrustDomain finds the member that owns the trust domain.
+func (v *View) ClusterByTrustDomain(trustDomain string) (model.Cluster, bool) {
+	for _, c := range v.Clusters {
+		if c.TrustDomain == trustDomain {
+			return c, true
+		}
+	}
+	return model.Cluster{}, false
+}
+
+// NodeList returns the nodes sorted by name.
+func (v *View) NodeList() []model.Node { return sorted(v.Nodes) }
+
+// ClusterList returns the members sorted by name.
+func (v *View) ClusterList() []model.Cluster { return sorted(v.Clusters) }
+
+// TokenList returns the tokens sorted by id.
+func (v *View) TokenList() []model.Token { return sorted(v.Tokens) }
+
+// FailoverList returns the failover policies sorted by name.
+func (v *View) FailoverList() []policy.FailoverPolicy { return sorted(v.Failover) }
+
+// ExportList returns the export rules sorted by name.
+func (v *View) ExportList() []policy.ExportRule { return sorted(v.Exports) }
+
+func sorted[K cmp.Ordered, V any](m map[K]V) []V {
+	out := make([]V, 0, len(m))
+	for _, k := range slices.Sorted(maps.Keys(m)) {
+		out = append(out, m[k])
+	}
+	return out
+}
