@@ -1,0 +1,191 @@
+package probe
+
+import (
+	"context"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+const (
+	lookupInterval = 5 * time.Second
+	lookupTimeout  = 2 * time.Second
+	// maxAnswers bounds the addresses taken from one lookup.
+	maxAnswers = 16
+	// maxError bounds a kept error text, in bytes.
+	maxError = 512
+	// idle is how long Run sleeps when nothing is scheduled; every change wakes it.
+	idle = time.Hour
+)
+
+// task is something that is due: a probe of address, or the gateway's lookup when there is none.
+type task struct {
+	at      time.Time
+	gateway *gateway
+	address netip.Addr
+	// target is a copy, because the gateway's may change while the task runs.
+	target Target
+}
+
+// Run probes until ctx ends and then returns nil, when the last probe has returned.
+func (p *Prober) Run(ctx context.Context) error {
+	var tasks sync.WaitGroup
+	defer tasks.Wait()
+	timer := p.cfg.Clock.NewTimer(idle)
+	defer timer.Stop()
+	for {
+		timer.Stop()
+		due, next := p.due()
+		for _, t := range due {
+			tasks.Go(func() { p.perform(ctx, t) })
+		}
+		timer.Reset(next.Sub(p.cfg.Clock.Now()))
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-p.wake:
+		case <-timer.C():
+		}
+	}
+}
+
+// due marks what is due and within the bound of concurrency as busy and returns it, with the time to look again. What does not fit
+// is started when a running task ends, the longest waiting first.
+func (p *Prober) due() (due []task, next time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := p.cfg.Clock.Now()
+	next = now.Add(idle)
+	consider := func(s schedule, t task) {
+		switch {
+		case s.busy:
+		case s.at.After(now):
+			if s.at.Before(next) {
+				next = s.at
+			}
+		default:
+			t.at = s.at
+			due = append(due, t)
+		}
+	}
+	for _, g := range p.gateways {
+		if g.host != "" {
+			consider(g.lookup, task{gateway: g, target: g.target})
+		}
+		for a, pt := range g.points {
+			consider(pt.probe, task{gateway: g, target: g.target, address: a})
+		}
+	}
+	slices.SortFunc(due, func(a, b task) int { return a.at.Compare(b.at) })
+	due = due[:min(len(due), max(0, p.cfg.Concurrency-p.running))]
+	p.running += len(due)
+	for _, t := range due {
+		if t.address.IsValid() {
+			t.gateway.points[t.address].probe.busy = true
+		} else {
+			t.gateway.lookup.busy = true
+		}
+	}
+	return due, next
+}
+
+func (p *Prober) perform(ctx context.Context, t task) {
+	changed := false
+	if t.address.IsValid() {
+		changed = p.probe(ctx, t)
+	} else {
+		changed = p.resolve(ctx, t)
+	}
+	p.mu.Lock()
+	p.running--
+	p.mu.Unlock()
+	if changed {
+		poke(p.changed)
+	}
+	poke(p.wake)
+}
+
+// probe makes one probe and reports whether the state changed.
+func (p *Prober) probe(ctx context.Context, t task) bool {
+	began := p.cfg.Clock.Now()
+	bound, cancel := context.WithTimeout(ctx, p.cfg.Timeout)
+	err := p.cfg.Handshake(bound, t.address.String(), t.target.Port, t.target.SNI, t.target.Cluster)
+	cancel()
+	now := p.cfg.Clock.Now()
+	outcome := Outcome{RTT: now.Sub(began)}
+	if err != nil {
+		outcome.Err = clip("probe failed: " + err.Error())
+	}
+
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	pt := t.gateway.points[t.address]
+	if pt == nil || ctx.Err() != nil {
+		return false
+	}
+	before := pt.verdict.State
+	pt.verdict = Step(pt.verdict, outcome, p.cfg.Thresholds, now)
+	pause := p.cfg.Interval
+	if pt.verdict.Doubtful() {
+		// The second opinion comes soon: the interval is for steady states.
+		pause /= 5
+	}
+	pt.probe = schedule{at: began.Add(jitter(pause))}
+	if pt.verdict.State == before {
+		return false
+	}
+	p.cfg.Logger.Info("gateway probed", "cluster", t.target.Cluster, "gateway", t.target.Gateway, "address", t.address,
+		"state", pt.verdict.State, "before", before, "error", outcome.Err)
+	return p.gateways[gatewayKey{t.target.Cluster, t.target.Gateway}] == t.gateway
+}
+
+// resolve looks the gateway's name up and reports whether its addresses changed. A lookup that fails or finds nothing changes none.
+func (p *Prober) resolve(ctx context.Context, t task) bool {
+	began := p.cfg.Clock.Now()
+	bound, cancel := context.WithTimeout(ctx, lookupTimeout)
+	found, err := p.cfg.Resolver.LookupNetIP(bound, "ip", t.gateway.host)
+	cancel()
+	addresses := normal(found)
+	failed := err != nil || len(addresses) == 0
+
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	g := t.gateway
+	pause := lookupInterval
+	if failed && len(g.points) == 0 {
+		pause = p.cfg.Interval
+	}
+	g.lookup = schedule{at: began.Add(jitter(pause))}
+	if failed != g.failed {
+		p.cfg.Logger.Info("gateway looked up", "cluster", t.target.Cluster, "gateway", t.target.Gateway, "host", g.host,
+			"failed", failed, "error", err, "addressesKept", len(g.points))
+	}
+	g.failed = failed
+	if failed || p.gateways[gatewayKey{t.target.Cluster, t.target.Gateway}] != g {
+		return false
+	}
+	p.answers[g.host] = addresses
+	return g.adopt(addresses, p.cfg.Clock.Now())
+}
+
+// normal returns the addresses that a gateway may have, sorted, each once and not too many.
+func normal(found []netip.Addr) []netip.Addr {
+	addresses := make([]netip.Addr, 0, len(found))
+	for _, a := range found {
+		if a = a.Unmap(); a.IsValid() && !a.IsUnspecified() && !a.IsMulticast() {
+			addresses = append(addresses, a)
+		}
+	}
+	slices.SortFunc(addresses, netip.Addr.Compare)
+	addresses = slices.Compact(addresses)
+	return addresses[:min(len(addresses), maxAnswers)]
+}
+
+// jitter spreads d by ±10 %, so that many addresses do not stay in step.
+func jitter(d time.Duration) time.Duration { return d - d/10 + rand.N(max(d/5, 1)) }
+
+// clip bounds an error text; what is cut must stay valid UTF-8 to travel in a status record.
+func clip(s string) string { return strings.ToValidUTF8(s[:min(len(s), maxError)], "") }

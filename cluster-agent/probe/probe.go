@@ -1,0 +1,223 @@
+// Package probe owns the agent's own judgement of other clusters' gateways: it connects to every address of each, again and again,
+// as the data plane would.
+//
+// A gateway's name is resolved as long as it is a target, and a failing lookup keeps the last good answer. Nothing is persisted.
+package probe
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hanse-mesh/hanse/api/model"
+	"github.com/hanse-mesh/hanse/internal/clock"
+)
+
+// The defaults of Config.
+const (
+	DefaultInterval    = time.Second
+	DefaultTimeout     = 900 * time.Millisecond
+	DefaultConcurrency = 128
+)
+
+// Target is one gateway to probe; Cluster and Gateway tell targets apart.
+type Target struct {
+	Cluster model.ClusterName
+	Gateway string
+	// Address is an IP address or a host name.
+	Address  string
+	Port     uint16
+	SNI      string
+	Locality model.Locality
+	Draining bool
+}
+
+// Point is one address of a gateway with the verdict on it.
+type Point struct {
+	Gateway  string
+	Address  netip.Addr
+	Port     uint16
+	Locality model.Locality
+	Draining bool
+	Verdict
+}
+
+// Resolver looks up names; *net.Resolver is one.
+type Resolver interface {
+	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
+}
+
+// Config is what a Prober needs. Interval, Timeout, Concurrency and Thresholds have defaults, Answers may be nil.
+type Config struct {
+	// Handshake makes one connection as the data plane would and checks who answers. It must return when ctx ends.
+	Handshake func(ctx context.Context, ip string, port uint16, sni string, cluster model.ClusterName) error
+	Resolver  Resolver
+	// Interval is the pause between two probes of an address, ±10 %.
+	Interval time.Duration
+	// Timeout bounds one probe.
+	Timeout time.Duration
+	// Concurrency bounds the probes and lookups that run at a time.
+	Concurrency int
+	// Thresholds default to bad after 2 failures and good after 1 success.
+	Thresholds Thresholds
+	// Answers are earlier answers of the resolver by host name, to start with.
+	Answers map[string][]netip.Addr
+	Clock   clock.Clock
+	Logger  *slog.Logger
+}
+
+// Prober is safe for concurrent use.
+type Prober struct {
+	cfg Config
+	// wake tells Run that something may be due; changed tells the owner that points are not what they were.
+	wake, changed chan struct{}
+
+	mu       sync.Mutex
+	gateways map[gatewayKey]*gateway
+	answers  map[string][]netip.Addr
+	// running counts the probes and lookups in flight.
+	running int
+}
+
+type gatewayKey struct {
+	cluster model.ClusterName
+	name    string
+}
+
+// gateway is a target with what is known of it. Tasks in flight hold a pointer to it and check that it is still the current one.
+type gateway struct {
+	target Target
+	// host is empty when the target's address is an IP address.
+	host   string
+	lookup schedule
+	points map[netip.Addr]*point
+	failed bool
+}
+
+type point struct {
+	verdict Verdict
+	probe   schedule
+}
+
+// schedule says when a task is due; a busy one runs already.
+type schedule struct {
+	at   time.Time
+	busy bool
+}
+
+// New returns a prober without targets, which does nothing until Run.
+func New(cfg Config) *Prober {
+	cfg.Interval = cmp.Or(cfg.Interval, DefaultInterval)
+	cfg.Timeout = cmp.Or(cfg.Timeout, DefaultTimeout)
+	cfg.Concurrency = cmp.Or(cfg.Concurrency, DefaultConcurrency)
+	cfg.Thresholds = cmp.Or(cfg.Thresholds, Thresholds{Bad: 2, Good: 1})
+	p := &Prober{
+		cfg: cfg, wake: make(chan struct{}, 1), changed: make(chan struct{}, 1),
+		gateways: map[gatewayKey]*gateway{}, answers: map[string][]netip.Addr{},
+	}
+	maps.Copy(p.answers, cfg.Answers)
+	return p
+}
+
+// SetTargets replaces the targets. What is known of a gateway is kept unless its address, port or SNI changed; points of IP
+// addresses and of names with a known answer exist when SetTargets returns. It never blocks.
+func (p *Prober) SetTargets(targets []Target) {
+	p.mu.Lock()
+	now := p.cfg.Clock.Now()
+	next := make(map[gatewayKey]*gateway, len(targets))
+	hosts := map[string]bool{}
+	for _, t := range targets {
+		key := gatewayKey{t.Cluster, t.Gateway}
+		g := p.gateways[key]
+		if g == nil || g.target.Address != t.Address || g.target.Port != t.Port || g.target.SNI != t.SNI {
+			g = p.newGateway(t, now)
+		}
+		g.target = t
+		hosts[g.host] = true
+		next[key] = g
+	}
+	p.gateways = next
+	// Answers that were given at the start stay until there are targets that could use them.
+	if len(targets) > 0 {
+		maps.DeleteFunc(p.answers, func(host string, _ []netip.Addr) bool { return !hosts[host] })
+	}
+	p.mu.Unlock()
+	poke(p.changed)
+	poke(p.wake)
+}
+
+// newGateway returns a gateway that is due at once; p.mu is held.
+func (p *Prober) newGateway(t Target, now time.Time) *gateway {
+	g := &gateway{points: map[netip.Addr]*point{}}
+	if ip, err := netip.ParseAddr(t.Address); err == nil {
+		g.adopt([]netip.Addr{ip.Unmap()}, now)
+		return g
+	}
+	g.host, g.lookup.at = t.Address, now
+	g.adopt(p.answers[g.host], now)
+	return g
+}
+
+// adopt makes addresses the gateway's points, due at once where they are new, and reports whether that changed anything.
+func (g *gateway) adopt(addresses []netip.Addr, now time.Time) (changed bool) {
+	for _, a := range addresses {
+		if g.points[a] == nil {
+			g.points[a] = &point{probe: schedule{at: now}}
+			changed = true
+		}
+	}
+	for a := range g.points {
+		if !slices.Contains(addresses, a) {
+			delete(g.points, a)
+			changed = true
+		}
+	}
+	return changed
+}
+
+// Points returns the addresses of a cluster's gateways, sorted by gateway and address. A gateway whose name has never been resolved
+// has none.
+func (p *Prober) Points(cluster model.ClusterName) []Point {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var points []Point
+	for key, g := range p.gateways {
+		if key.cluster != cluster {
+			continue
+		}
+		for a, pt := range g.points {
+			points = append(points, Point{
+				Gateway: key.name, Address: a, Port: g.target.Port, Locality: g.target.Locality,
+				Draining: g.target.Draining, Verdict: pt.verdict,
+			})
+		}
+	}
+	slices.SortFunc(points, func(a, b Point) int {
+		return cmp.Or(strings.Compare(a.Gateway, b.Gateway), a.Address.Compare(b.Address))
+	})
+	return points
+}
+
+// Answers returns the last good answers of the resolver for the current targets, by host name: what a caller may keep for the next
+// start, so that a restart while DNS is down loses no gateway.
+func (p *Prober) Answers() map[string][]netip.Addr {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return maps.Clone(p.answers)
+}
+
+// Changed holds a token when targets, addresses or states changed since it was last received from. It is for one receiver.
+func (p *Prober) Changed() <-chan struct{} { return p.changed }
+
+func poke(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
