@@ -39,6 +39,14 @@ type Resource struct {
 // Resources are complete sets by type URL, each sorted by name.
 type Resources map[string][]*Resource
 
+// Memo keeps marshalled parts between calls of Generate, so that a part that did not change is marshalled once for all targets and
+// shared by pointer. Keys are a part's digest, "/" and a class. An entry is the same for every snapshot, so the owner may drop any
+// entry at any time; Generate calls it from one goroutine.
+type Memo interface {
+	Get(key string) (*Resource, bool)
+	Put(key string, r *Resource)
+}
+
 // Problem is a part of the snapshot that could not be offered to the target.
 type Problem struct {
 	Subject string
@@ -46,7 +54,7 @@ type Problem struct {
 }
 
 // DefaultSecret names the proxy's own certificate and key; the proxy itself serves it. TrustSecret names the shared validation
-// context of all bundles; the agent serves it.
+// context of all bundles; the agent serves it, and with it contexts of fewer bundles whose names begin with TrustSecret+"|".
 const (
 	DefaultSecret = "default"
 	TrustSecret   = "trust"

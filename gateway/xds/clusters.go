@@ -1,0 +1,197 @@
+package xds
+
+import (
+	"strings"
+	"time"
+
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
+	upstreamhttpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
+	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
+	"google.golang.org/protobuf/types/known/anypb"
+
+	"github.com/hanse-mesh/hanse/api/model"
+	"github.com/hanse-mesh/hanse/gateway/snapshot"
+)
+
+const (
+	// connectTimeout bounds how long a call waits for a host that is gone before it is tried elsewhere.
+	connectTimeout = 500 * time.Millisecond
+	// appConnectTimeout is for the application beside the Envoy.
+	appConnectTimeout = time.Second
+	// appIdleTimeout is shorter than applications keep idle connections (5 s in Node.js), so that the side that would use a connection
+	// again is the side that closes it: a request that meets the application's close must not be repeated.
+	appIdleTimeout = 4 * time.Second
+	// requestsPerConnection spreads calls: behind a gateway, one connection holds one workload.
+	requestsPerConnection = 100
+	// unlimited lifts Envoy's default limits of about a thousand; what protects an Envoy is its limit of connections.
+	unlimited = 1 << 20
+	// retryLimit is how many retries may be under way at once. Envoy's default of 3 is used up by the first moment of a failover.
+	retryLimit = 1000
+)
+
+// offer adds a service port's cluster and its endpoints for callers in a locality, once, and reports whether calls can be made.
+func (b *builder) offer(sp *snapshot.ServicePort, from model.Locality) bool {
+	if ok, done := b.offered[sp.SNI]; done {
+		return ok
+	}
+	subject := "service " + sp.Service.String()
+	b.offered[sp.SNI] = false
+	if len(sp.Identities) == 0 {
+		b.problem(subject, "no server identity is known for %s: whoever answers could not be verified", sp.SNI)
+		return false
+	}
+	trust, ok := b.trustOf(domainsOf(sp.Identities))
+	if !ok {
+		b.problem(subject, "no trust bundle is known of the domains that serve %s", sp.SNI)
+		return false
+	}
+	local, _ := sp.For(from)
+	cluster := b.part(sp.Digest+"/cluster|"+trust, func() *Resource { return serviceCluster(sp, trust) })
+	b.add(ClusterType, cluster)
+	b.add(EndpointType, b.part(sp.Digest+"/endpoints|"+trust+"|"+from.String(), func() *Resource {
+		return assignmentResource(sp.SNI, cluster.Version, local.Assignment)
+	}))
+	b.offered[sp.SNI] = true
+	return true
+}
+
+// serviceCluster reaches a service port in this cluster and others, by the rules that make failover hold: a dead host is noticed within
+// two seconds by HTTP/2 pings or by a TCP check, is put aside for its own failures only, never for what applications answer, and when
+// all hosts look bad traffic goes on.
+func serviceCluster(sp *snapshot.ServicePort, trust string) *Resource {
+	c := remoteCluster(sp.SNI, 3)
+	c.CommonLbConfig.LocalityConfigSpecifier = &clusterv3.Cluster_CommonLbConfig_LocalityWeightedLbConfig_{
+		LocalityWeightedLbConfig: &clusterv3.Cluster_CommonLbConfig_LocalityWeightedLbConfig{},
+	}
+	if UpstreamHTTP2(sp.Port.Protocol) {
+		c.TransportSocket = clientTLS(sp.SNI, sp.Identities, trust, "h2")
+		c.TypedExtensionProtocolOptions = httpOptions(&upstreamhttpv3.HttpProtocolOptions{
+			CommonHttpProtocolOptions: &corev3.HttpProtocolOptions{MaxRequestsPerConnection: u32(requestsPerConnection)},
+			UpstreamProtocolOptions: explicitHTTP2(&corev3.Http2ProtocolOptions{
+				AllowConnect:        true,
+				ConnectionKeepalive: &corev3.KeepaliveSettings{Interval: seconds(1), Timeout: seconds(1)},
+			}),
+		})
+	} else {
+		c.TransportSocket = clientTLS(sp.SNI, sp.Identities, trust)
+		c.HealthChecks = []*corev3.HealthCheck{handshakeCheck()}
+		c.CloseConnectionsOnHostHealthFailure = true
+	}
+	return resource(sp.SNI, c)
+}
+
+// passthroughCluster is what a gateway passes connections of one SNI on to.
+func passthroughCluster(sni string) *Resource { return resource(sni, remoteCluster(sni, 1)) }
+
+// remoteCluster is what clusters of other machines have in common. After that many failures of its own in a row a host is put aside,
+// briefly: it is tried again while the retries cover for it.
+func remoteCluster(name string, failures uint32) *clusterv3.Cluster {
+	return &clusterv3.Cluster{
+		Name:                 name,
+		AltStatName:          statName(name),
+		ClusterDiscoveryType: &clusterv3.Cluster_Type{Type: clusterv3.Cluster_EDS},
+		EdsClusterConfig:     &clusterv3.Cluster_EdsClusterConfig{EdsConfig: overADS()},
+		ConnectTimeout:       duration(connectTimeout),
+		LbPolicy:             clusterv3.Cluster_LEAST_REQUEST,
+		CommonLbConfig: &clusterv3.Cluster_CommonLbConfig{
+			HealthyPanicThreshold: &typev3.Percent{Value: 1},
+			// Changes come coalesced; Envoy's own window would delay the second of two by up to a second.
+			UpdateMergeWindow: seconds(0),
+		},
+		CircuitBreakers:           limits(),
+		OutlierDetection:          ejection(failures),
+		IgnoreHealthOnHostRemoval: true,
+	}
+}
+
+func ejection(failures uint32) *clusterv3.OutlierDetection {
+	return &clusterv3.OutlierDetection{
+		Interval:                           duration(250 * time.Millisecond),
+		BaseEjectionTime:                   seconds(3),
+		MaxEjectionTime:                    seconds(15),
+		MaxEjectionPercent:                 u32(100),
+		SplitExternalLocalOriginErrors:     true,
+		ConsecutiveLocalOriginFailure:      u32(failures),
+		EnforcingConsecutive_5Xx:           u32(0),
+		EnforcingConsecutiveGatewayFailure: u32(0),
+		EnforcingSuccessRate:               u32(0),
+		EnforcingLocalOriginSuccessRate:    u32(0),
+	}
+}
+
+func limits() *clusterv3.CircuitBreakers {
+	return &clusterv3.CircuitBreakers{Thresholds: []*clusterv3.CircuitBreakers_Thresholds{{
+		MaxConnections:     u32(unlimited),
+		MaxPendingRequests: u32(unlimited),
+		MaxRequests:        u32(unlimited),
+		MaxRetries:         u32(retryLimit),
+	}}}
+}
+
+// handshakeCheck completes a TLS handshake with the host. A cluster that nothing has called yet is checked seldom: its first call finds
+// a live host by trying.
+func handshakeCheck() *corev3.HealthCheck {
+	return &corev3.HealthCheck{
+		Timeout:            seconds(1),
+		Interval:           seconds(1),
+		NoTrafficInterval:  seconds(5),
+		UnhealthyThreshold: u32(2),
+		HealthyThreshold:   u32(1),
+		HealthChecker:      &corev3.HealthCheck_TcpHealthCheck_{TcpHealthCheck: &corev3.HealthCheck_TcpHealthCheck{}},
+	}
+}
+
+// appCluster is the application beside the Envoy.
+func appCluster(name string, target address, p model.Protocol) *Resource {
+	kind := clusterv3.Cluster_STRICT_DNS
+	if target.isIP() {
+		kind = clusterv3.Cluster_STATIC
+	}
+	c := &clusterv3.Cluster{
+		Name:                 name,
+		ClusterDiscoveryType: &clusterv3.Cluster_Type{Type: kind},
+		DnsLookupFamily:      clusterv3.Cluster_V4_PREFERRED,
+		ConnectTimeout:       duration(appConnectTimeout),
+		CircuitBreakers:      limits(),
+		LoadAssignment: &endpointv3.ClusterLoadAssignment{
+			ClusterName: name,
+			Endpoints: []*endpointv3.LocalityLbEndpoints{{LbEndpoints: []*endpointv3.LbEndpoint{{
+				HostIdentifier: &endpointv3.LbEndpoint_Endpoint{Endpoint: &endpointv3.Endpoint{Address: target.proto()}},
+			}}}},
+		},
+	}
+	if p.IsHTTP() {
+		options := &upstreamhttpv3.HttpProtocolOptions{
+			CommonHttpProtocolOptions: &corev3.HttpProtocolOptions{IdleTimeout: duration(appIdleTimeout)},
+			UpstreamProtocolOptions:   explicitHTTP1(),
+		}
+		if p != model.ProtocolHTTP {
+			options.UpstreamProtocolOptions = explicitHTTP2(&corev3.Http2ProtocolOptions{AllowConnect: true})
+		}
+		c.TypedExtensionProtocolOptions = httpOptions(options)
+	}
+	return resource(name, c)
+}
+
+func explicitHTTP1() *upstreamhttpv3.HttpProtocolOptions_ExplicitHttpConfig_ {
+	return &upstreamhttpv3.HttpProtocolOptions_ExplicitHttpConfig_{ExplicitHttpConfig: &upstreamhttpv3.HttpProtocolOptions_ExplicitHttpConfig{
+		ProtocolConfig: &upstreamhttpv3.HttpProtocolOptions_ExplicitHttpConfig_HttpProtocolOptions{HttpProtocolOptions: &corev3.Http1ProtocolOptions{}},
+	}}
+}
+
+func explicitHTTP2(o *corev3.Http2ProtocolOptions) *upstreamhttpv3.HttpProtocolOptions_ExplicitHttpConfig_ {
+	return &upstreamhttpv3.HttpProtocolOptions_ExplicitHttpConfig_{ExplicitHttpConfig: &upstreamhttpv3.HttpProtocolOptions_ExplicitHttpConfig{
+		ProtocolConfig: &upstreamhttpv3.HttpProtocolOptions_ExplicitHttpConfig_Http2ProtocolOptions{Http2ProtocolOptions: o},
+	}}
+}
+
+func httpOptions(o *upstreamhttpv3.HttpProtocolOptions) map[string]*anypb.Any {
+	return map[string]*anypb.Any{"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": pack(o)}
+}
+
+// statName is the SNI without its zone and without dots, which Envoy would read as the end of the cluster's name.
+func statName(sni string) string {
+	return strings.ReplaceAll(strings.TrimSuffix(sni, ".svc."+model.ClusterSetDomain), ".", "_")
+}
