@@ -1,0 +1,203 @@
+// Package publish owns the step from "something changed" to served resources: when a snapshot is built, for whom resources are
+// generated from it, and what of the last time is used again.
+package publish
+
+import (
+	"context"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/hanse-mesh/hanse/gateway/snapshot"
+	"github.com/hanse-mesh/hanse/gateway/xds"
+	"github.com/hanse-mesh/hanse/internal/clock"
+)
+
+// Cache is where resources are served from. Its methods must not call the Publisher.
+type Cache interface {
+	Set(class string, r xds.Resources)
+	Drop(class string)
+}
+
+// Config is what a Publisher needs.
+type Config struct {
+	// Build derives the present snapshot. It returns nil when the inputs are not complete yet: then nothing is published.
+	Build func() *snapshot.Snapshot
+	// Generate is xds.Generate. Nil resources say that the target is unknown: then it keeps what it has.
+	Generate func(s *snapshot.Snapshot, t xds.Target, m xds.Memo) (xds.Resources, []xds.Problem)
+	Cache    Cache
+	Clock    clock.Clock
+	Logger   *slog.Logger
+}
+
+// Publisher generates resources for the classes that are watched. A class is the ID of a workload or gateway. All methods are safe
+// for concurrent use; Run must be called once.
+type Publisher struct {
+	cfg     Config
+	kicked  chan struct{}
+	opened  chan struct{}
+	current atomic.Pointer[snapshot.Snapshot]
+	memo    memo
+
+	mu      sync.Mutex
+	watched map[string]*watched
+}
+
+// watched is a class with open streams.
+type watched struct {
+	streams  int
+	problems []xds.Problem
+	// done says that the class was generated from the current snapshot.
+	done bool
+}
+
+// New returns a Publisher that watches nothing.
+func New(cfg Config) *Publisher {
+	return &Publisher{
+		cfg: cfg, kicked: make(chan struct{}, 1), opened: make(chan struct{}, 1),
+		memo: memo{entries: map[string]*memoEntry{}}, watched: map[string]*watched{},
+	}
+}
+
+// Kick says that the inputs have changed. It never blocks, and any number of kicks may become one pass.
+func (p *Publisher) Kick() { signal(p.kicked) }
+
+// Watch says that a stream of the class has opened: from now on it is generated, at once from the current snapshot.
+func (p *Publisher) Watch(class string) {
+	p.mu.Lock()
+	w, ok := p.watched[class]
+	if !ok {
+		w = &watched{}
+		p.watched[class] = w
+	}
+	w.streams++
+	p.mu.Unlock()
+	if !ok {
+		signal(p.opened)
+	}
+}
+
+// Unwatch says that a stream of the class has closed. After the last one the class is dropped from the cache.
+func (p *Publisher) Unwatch(class string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	w, ok := p.watched[class]
+	if !ok {
+		return
+	}
+	if w.streams--; w.streams > 0 {
+		return
+	}
+	delete(p.watched, class)
+	p.cfg.Cache.Drop(class)
+}
+
+// Current returns the snapshot that was published last, or nil.
+func (p *Publisher) Current() *snapshot.Snapshot { return p.current.Load() }
+
+// Problems returns what of the current snapshot could not be offered to a watched class.
+func (p *Publisher) Problems(class string) []xds.Problem {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if w, ok := p.watched[class]; ok {
+		return slices.Clone(w.problems)
+	}
+	return nil
+}
+
+// Run publishes until ctx ends. The first change after quiet is published at once, later ones after 10 ms without another, and none
+// waits longer than 100 ms.
+func (p *Publisher) Run(ctx context.Context) error {
+	var win window
+	timer := p.cfg.Clock.NewTimer(limit)
+	timer.Stop()
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-p.kicked:
+			now := p.cfg.Clock.Now()
+			win.changed(now)
+			timer.Reset(max(0, win.due().Sub(now)))
+		case <-timer.C():
+			p.publish()
+			win.published(p.cfg.Clock.Now())
+		case <-p.opened:
+			p.generate()
+		}
+	}
+}
+
+// publish builds a snapshot and, if it differs from the current one, generates every watched class from it.
+func (p *Publisher) publish() {
+	next := p.cfg.Build()
+	if next == nil {
+		p.cfg.Logger.Debug("nothing published: the inputs are not complete")
+		return
+	}
+	prev := p.current.Load()
+	if prev != nil && prev.Digest == next.Digest {
+		p.generate()
+		return
+	}
+	p.current.Store(snapshot.Reuse(prev, next))
+	p.mu.Lock()
+	for _, w := range p.watched {
+		w.done = false
+	}
+	p.mu.Unlock()
+	p.memo.pass++
+	p.generate()
+	p.memo.evict()
+	p.cfg.Logger.Debug("published", "digest", next.Digest)
+}
+
+// generate serves the current snapshot to the watched classes that do not have it yet.
+func (p *Publisher) generate() {
+	s := p.current.Load()
+	if s == nil {
+		return
+	}
+	for _, class := range p.behind() {
+		r, problems := p.cfg.Generate(s, xds.Target{Workload: class}, &p.memo)
+		p.deliver(class, r, problems)
+	}
+}
+
+// behind lists the classes that were not generated from the current snapshot, sorted.
+func (p *Publisher) behind() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var out []string
+	for _, class := range slices.Sorted(maps.Keys(p.watched)) {
+		if !p.watched[class].done {
+			out = append(out, class)
+		}
+	}
+	return out
+}
+
+// deliver hands a class its resources, unless its last stream has closed meanwhile: the lock is held so that no set outlives its
+// Drop.
+func (p *Publisher) deliver(class string, r xds.Resources, problems []xds.Problem) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	w, ok := p.watched[class]
+	if !ok {
+		return
+	}
+	w.problems, w.done = problems, true
+	if r != nil {
+		p.cfg.Cache.Set(class, r)
+	}
+}
+
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
