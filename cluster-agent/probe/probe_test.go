@@ -266,41 +266,39 @@ func TestTargetsChange(t *testing.T) {
 	r.await()
 }
 
+// TestConcurrencyIsBounded drives the schedule without Run: what is due beyond the bound waits until a running probe ends, and
+// those that wait longest go first.
 func TestConcurrencyIsBounded(t *testing.T) {
-	r := start(t, func(c *Config) { c.Concurrency = 3 })
+	probed := map[string]int{}
+	p := New(Config{
+		Concurrency: 3, Clock: clock.NewFake(time.Unix(0, 0)), Logger: slog.New(slog.DiscardHandler),
+		Handshake: func(_ context.Context, ip string, _ uint16, _ string, _ model.ClusterName) error {
+			probed[ip]++
+			return nil
+		},
+	})
 	var targets []Target
 	for i := range 10 {
 		tg := target(fmt.Sprintf("192.0.2.%d", i))
 		tg.Gateway = fmt.Sprint("g", i)
 		targets = append(targets, tg)
 	}
-	r.SetTargets(targets)
-	next := func() call {
-		select {
-		case c := <-r.calls:
-			return c
-		case <-r.ctx.Done():
-			t.Fatal("probing stopped")
-			panic("unreachable")
-		}
+	p.SetTargets(targets)
+	running, _ := p.due()
+	if len(running) != 3 {
+		t.Fatalf("%d probes start, want 3", len(running))
 	}
-	running := []call{next(), next(), next()}
-	if err := r.clock.BlockUntil(r.ctx, 1); err != nil {
-		t.Fatal(err)
-	}
-	probed := map[string]bool{}
 	for len(running) > 0 {
-		if len(r.calls) > 0 {
-			t.Fatal("a fourth probe runs beside three")
+		if more, _ := p.due(); len(more) > 0 {
+			t.Fatalf("%d probes start beside three", len(more))
 		}
-		probed[running[0].text] = true
-		running[0].reply <- nil
-		running = running[1:]
-		if len(probed)+len(running) < 10 {
-			running = append(running, next())
-		}
+		p.perform(t.Context(), running[0])
+		more, _ := p.due()
+		running = append(running[1:], more...)
 	}
-	if len(probed) != 10 {
-		t.Fatalf("only %d of 10 gateways were probed: %v", len(probed), probed)
+	for _, tg := range targets {
+		if probed[tg.Address] != 1 {
+			t.Errorf("%s was probed %d times, want once", tg.Address, probed[tg.Address])
+		}
 	}
 }
