@@ -86,7 +86,7 @@ func unfit(w model.Workload) string {
 	if err := model.ValidateLabel("service account", w.ServiceAccount); err != nil {
 		return err.Error()
 	}
-	if err := model.ValidateLabel("region", w.Locality.Region); err != nil {
+	if _, err := model.ParseLocality(w.Locality.String()); err != nil {
 		return err.Error()
 	}
 	if len(w.Ports) == 0 {

@@ -49,6 +49,7 @@ func TestRecordsLeavesOutWithAReason(t *testing.T) {
 		"no port":             {func(w *model.Workload) { w.Ports = nil }, []policy.ExportRule{open}, "declares no port"},
 		"bad port":            {func(w *model.Workload) { w.Ports[0].Number = 0 }, []policy.ExportRule{open}, "has no number"},
 		"no region":           {func(w *model.Workload) { w.Locality = model.Locality{} }, []policy.ExportRule{open}, "region is empty"},
+		"bad zone":            {func(w *model.Workload) { w.Locality.Zone = "a/b" }, []policy.ExportRule{open}, `zone "a/b"`},
 		"bad service name":    {func(w *model.Workload) { w.Service.Name = "Pay/x" }, []policy.ExportRule{open}, "not a valid name"},
 		"no service account":  {func(w *model.Workload) { w.ServiceAccount = "" }, []policy.ExportRule{open}, "service account is empty"},
 	}

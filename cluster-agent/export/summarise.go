@@ -134,7 +134,7 @@ func unreachable(g model.Gateway) string {
 	if ip, err := netip.ParseAddr(g.Address); err == nil && ip.IsUnspecified() {
 		return fmt.Sprintf("it advertises %s, which no other host can reach: set its advertised address", g.Address)
 	}
-	if err := model.ValidateLabel("region", g.Locality.Region); err != nil {
+	if _, err := model.ParseLocality(g.Locality.String()); err != nil {
 		return err.Error()
 	}
 	return ""
