@@ -78,11 +78,11 @@ func (p *placer) taken(a address) bool {
 // settle fixes what the source can serve, now that its endpoints are known.
 func (s *source) settle(r *Request) {
 	if len(s.local) > 0 {
-		s.ready, s.total = float64(s.healthy.len()), float64(s.healthy.len()+s.bad.len())
-		s.effective = r.ramped(s.cluster, s.locality, uint32(s.healthy.len()))
+		s.total = float64(s.healthy.len() + s.bad.len())
+		r.addReady(s, s.locality, float64(s.healthy.len()))
 	}
 	if s.healthy.len() == 0 {
-		s.ready, s.effective = 0, 0
+		s.ready, s.steady, s.climbing = 0, 0, 0
 	}
 }
 

@@ -22,25 +22,25 @@ func tierEnd(sources []source, at int) int {
 
 // divide sets each source's part of all calls as if its tier were the first, and returns their sum: the tier's share.
 //
-// A source that fails back gets its percentage of what it would get without a ramp. The others see it as the few endpoints that this
-// percentage stands for, and so take up what overprovisioning lets them; the rest spills over.
+// Capacity that fails back gets exactly its percentage of what it would get without a ramp. The steady capacity beside it takes up
+// what overprovisioning lets it, as it did before the return; the rest spills over.
 func divide(tier []source) float64 {
-	var ready, effective, total float64
+	var ready, steady, climbing, total float64
 	for _, s := range tier {
-		ready, effective, total = ready+s.ready, effective+s.effective, total+s.total
+		ready, steady, climbing, total = ready+s.ready, steady+s.steady, climbing+s.climbing*s.ramp, total+s.total
 	}
-	if effective == 0 {
+	if ready == 0 {
 		return 0
+	}
+	each := min(1/ready, overprovisioning/total)
+	eachSteady := 0.0
+	if steady > 0 {
+		eachSteady = min((1-climbing*each)/steady, overprovisioning/total)
 	}
 	share := 0.0
 	for i := range tier {
-		s := &tier[i]
-		if s.effective < s.ready {
-			s.part = min(1, overprovisioning*ready/total) * s.effective / ready
-		} else {
-			s.part = min(1, overprovisioning*effective/total) * s.effective / effective
-		}
-		share += s.part
+		tier[i].part = tier[i].steady*eachSteady + tier[i].climbing*tier[i].ramp*each
+		share += tier[i].part
 	}
 	return share
 }

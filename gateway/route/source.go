@@ -13,10 +13,11 @@ type source struct {
 	cluster  model.ClusterName
 	locality model.Locality
 	rank     int
-	// ready is the capacity that can be reached, effective what of it may be used while it fails back.
-	ready, effective, total float64
-	local                   []LocalEndpoint
-	points                  []GatewayPoint
+	// ready is the capacity that can be reached: steady is used in full, climbing fails back and gives only the part ramp of itself.
+	ready, steady, climbing, total float64
+	ramp                           float64
+	local                          []LocalEndpoint
+	points                         []GatewayPoint
 	// healthy and bad are the source's endpoints as place lays them out.
 	healthy, bad span
 	// part is the source's part of the calls.
@@ -51,15 +52,20 @@ func (r *Request) rank(l model.Locality) int {
 	return rankRest
 }
 
-func (r *Request) ramped(c model.ClusterName, l model.Locality, ready uint32) float64 {
-	if len(r.Ramps) == 0 {
-		return float64(ready)
+// addReady counts ready capacity of one locality. Where several localities of a source climb, the slowest ramp counts: calls can not
+// be told to prefer the others.
+func (r *Request) addReady(s *source, l model.Locality, ready float64) {
+	s.ready += ready
+	percent, climbs := r.Ramps[RampKey{Service: r.Service, Cluster: s.cluster, Locality: l}]
+	if !climbs || percent >= whole || ready == 0 {
+		s.steady += ready
+		return
 	}
-	percent, ok := r.Ramps[RampKey{Service: r.Service, Cluster: c, Locality: l}]
-	if !ok || percent >= 100 {
-		return float64(ready)
+	ramp := float64(max(1, percent)) / whole
+	if s.climbing == 0 || ramp < s.ramp {
+		s.ramp = ramp
 	}
-	return float64(ready) * float64(max(1, percent)) / 100
+	s.climbing += ready
 }
 
 // collect appends the sources that the policy admits, nearest first.
@@ -102,8 +108,7 @@ func (r *Request) remote(capacity []RemoteCapacity) (source, bool) {
 	}
 	s.points = sorted(points, comparePoint)
 	for _, c := range capacity {
-		s.ready += float64(c.Ready)
-		s.effective += r.ramped(c.Cluster, c.Locality, c.Ready)
+		r.addReady(&s, c.Locality, float64(c.Ready))
 		s.total += float64(max(c.Ready, c.Total))
 	}
 	for _, c := range capacity {
