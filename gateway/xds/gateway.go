@@ -32,7 +32,7 @@ func (b *builder) gateway(w *snapshot.Workload) {
 	}
 	own := model.GatewaySNI(b.s.Cluster, b.s.Federation)
 	parts := []string{at.String(), own}
-	trust, ok := b.trustOf(nil)
+	trust, ok := b.trustAll()
 	if ok {
 		parts = append(parts, trust)
 	} else {

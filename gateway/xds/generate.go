@@ -72,14 +72,15 @@ func (b *builder) part(key string, make func() *Resource) *Resource {
 
 func (b *builder) add(typeURL string, r *Resource) { b.out[typeURL][r.Name] = r }
 
-// listen adds a listener unless its address is taken: Envoy would refuse the second one.
-func (b *builder) listen(a address, name, key string, make func() *Resource) {
+// listen adds a listener and reports whether its address was free: Envoy would refuse a second one there.
+func (b *builder) listen(a address, name, key string, make func() *Resource) bool {
 	if holder, taken := b.listeners[a.String()]; taken {
 		b.problem("listener "+name, "%s is taken by listener %s: give it another port", a, holder)
-		return
+		return false
 	}
 	b.listeners[a.String()] = name
 	b.add(ListenerType, b.part(key, make))
+	return true
 }
 
 func (b *builder) problem(subject, format string, args ...any) {

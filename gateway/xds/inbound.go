@@ -53,11 +53,13 @@ func (b *builder) inboundPort(w *snapshot.Workload, p model.WorkloadPort) (*list
 		b.problem("port "+p.Name, "target %v", err)
 		return nil, false
 	}
-	var accepted []string
-	if !p.Protocol.IsHTTP() {
-		accepted = w.Callers
+	http := p.Protocol.IsHTTP()
+	trust, ok := "", false
+	if http {
+		trust, ok = b.trustAll()
+	} else {
+		trust, ok = b.trustOf(w.Callers)
 	}
-	trust, ok := b.trustOf(accepted)
 	if !ok {
 		b.problem("port "+p.Name, "no trust bundle is known of those who may call %s", sni)
 		return nil, false
@@ -66,7 +68,7 @@ func (b *builder) inboundPort(w *snapshot.Workload, p model.WorkloadPort) (*list
 	b.add(ClusterType, b.part(w.Digest+"/"+name, func() *Resource { return appCluster(name, target, p.Protocol) }))
 	chain := tlsChain(sni)
 	stat := "from_" + statName(sni)
-	if p.Protocol.IsHTTP() {
+	if http {
 		routes := inboundRoutes(p.Number)
 		b.add(RouteType, b.part(w.Digest+"/"+routes, func() *Resource { return inboundConfig(routes, name, w.Callers) }))
 		chain.TransportSocket = serverTLS(trust, "h2", "http/1.1")

@@ -69,8 +69,9 @@ func (b *builder) open(w *snapshot.Workload) {
 		b.problem("open.httpBind", "%v", err)
 		return
 	}
-	b.listen(at, openRoutes, w.Digest+"/"+openRoutes, func() *Resource { return openListener(at) })
-	b.add(RouteType, b.part(digest(names...)+"/"+openRoutes, func() *Resource { return openConfig(web) }))
+	if b.listen(at, openRoutes, w.Digest+"/"+openRoutes, func() *Resource { return openListener(at) }) {
+		b.add(RouteType, b.part(digest(names...)+"/"+openRoutes, func() *Resource { return openConfig(web) }))
+	}
 }
 
 // virtual adds a service port on its service's virtual address.

@@ -2,6 +2,7 @@ package xds
 
 import (
 	"encoding/pem"
+	"maps"
 	"slices"
 	"strings"
 
@@ -22,29 +23,34 @@ func NewDefaultSecret(certPEM, keyPEM []byte) *Resource {
 	})
 }
 
-// trustOf adds the validation context of the given trust domains, sorted, and returns its name; nil domains are all that are trusted.
-// It reports false when no root of any of them is known: such a context can not be expressed, and nothing may be accepted.
+// trustAll adds the validation context of all trusted domains and returns its name. It reports false when no root is known: such a
+// context can not be expressed, and nothing may be accepted.
+func (b *builder) trustAll() (string, bool) {
+	return b.trust(TrustSecret, slices.Sorted(maps.Keys(b.roots)))
+}
+
+// trustOf is trustAll for the given domains only.
 //
 // Envoy's SPIFFE validator takes the trust domain from a certificate's first URI, but a match of names looks at all of them: a CA that
 // is trusted for one domain could add a second URI that names another. So a context holds no more domains than those whose identities
 // are acceptable where it is used.
 func (b *builder) trustOf(domains []string) (string, bool) {
-	name := TrustSecret
-	known := make([]string, 0, len(b.roots))
-	for d := range b.roots {
-		if domains == nil || slices.Contains(domains, d) {
+	known := make([]string, 0, len(domains))
+	for _, d := range domains {
+		if b.roots[d] != "" {
 			known = append(known, d)
 		}
 	}
-	if len(known) == 0 {
+	slices.Sort(known)
+	return b.trust(TrustSecret+"|"+strings.Join(known, ","), known)
+}
+
+func (b *builder) trust(name string, domains []string) (string, bool) {
+	if len(domains) == 0 {
 		return "", false
 	}
-	slices.Sort(known)
-	if domains != nil {
-		name += "|" + strings.Join(known, ",")
-	}
 	if _, there := b.out[SecretType][name]; !there {
-		b.add(SecretType, b.part(b.s.Trust.Digest+"/"+name, func() *Resource { return b.trustSecret(name, known) }))
+		b.add(SecretType, b.part(b.s.Trust.Digest+"/"+name, func() *Resource { return b.trustSecret(name, domains) }))
 	}
 	return name, true
 }
