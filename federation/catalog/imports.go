@@ -1,0 +1,194 @@
+package catalog
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/encoding/protodelim"
+
+	"github.com/hanse-mesh/hanse/api/codec"
+	hansev1 "github.com/hanse-mesh/hanse/api/gen/hanse/v1"
+	"github.com/hanse-mesh/hanse/api/model"
+)
+
+// Verify checks a record's signature and decodes it.
+type Verify func(origin model.ClusterName, r model.SignedRecord) (model.Record, error)
+
+// Imports is what one cluster holds of the others: their records as a node lets it see them, verified. Unlike a Catalog it is fed by
+// one session at a time, whose node decides what is seen: a full state of the version that is held replaces it, because the node's
+// filter may have changed.
+type Imports struct {
+	verify  Verify
+	limits  Limits
+	origins map[model.ClusterName]*imported
+}
+
+type imported struct {
+	version    model.Version
+	producedAt time.Time
+	instance   string
+	records    map[string]verified
+}
+
+// verified is a record with what its bytes mean; err says why they do not count.
+type verified struct {
+	signed  model.SignedRecord
+	decoded model.Record
+	err     error
+}
+
+// NewImports returns imports that hold nothing.
+func NewImports(l Limits, verify Verify) *Imports {
+	return &Imports{verify: verify, limits: l.withDefaults(), origins: map[model.ClusterName]*imported{}}
+}
+
+// Apply takes a batch in. gap is true when a batch before it is missing: the origin must be asked for in full. A state older than the
+// held one is ignored: it comes from a node that lags behind.
+func (i *Imports) Apply(b model.Batch) (changed, gap bool, err error) {
+	held := i.origins[b.Origin]
+	switch {
+	case held == nil && len(i.origins) >= i.limits.Origins:
+		return false, false, fmt.Errorf("origin %s is refused: %d origins are held already", b.Origin, len(i.origins))
+	case held != nil && b.To.Compare(held.version) < 0:
+		return false, false, nil
+	case b.Full:
+		next := &imported{records: make(map[string]verified, len(b.Upserts))}
+		i.take(next, held, b)
+		i.origins[b.Origin] = next
+		return true, false, i.check(b.Origin)
+	case held == nil || b.From != held.version:
+		return false, true, nil
+	}
+	i.take(held, held, b)
+	return len(b.Upserts)+len(b.Removals) > 0, false, i.check(b.Origin)
+}
+
+// take brings an origin to the batch's state; before is where unchanged records need not be verified again.
+func (i *Imports) take(to, before *imported, b model.Batch) {
+	for _, r := range b.Upserts {
+		to.records[r.Key] = i.verified(b.Origin, before, r)
+	}
+	for _, key := range b.Removals {
+		delete(to.records, key)
+	}
+	to.version, to.producedAt, to.instance = b.To, b.ProducedAt, b.Instance
+}
+
+func (i *Imports) verified(origin model.ClusterName, before *imported, r model.SignedRecord) verified {
+	var held verified
+	if before != nil {
+		held = before.records[r.Key]
+	}
+	if held.err == nil && bytes.Equal(held.signed.Record, r.Record) && bytes.Equal(held.signed.Signature, r.Signature) {
+		return held
+	}
+	rec, err := i.verify(origin, r)
+	if err == nil && held.err == nil && rec.Version.Compare(held.decoded.Version) < 0 {
+		// A true record of the past must not take the place of a newer one: keep what is held.
+		return held
+	}
+	return verified{signed: r, decoded: rec, err: err}
+}
+
+// check drops what exceeds the limits, which the origin's nodes should not have let through.
+func (i *Imports) check(origin model.ClusterName) error {
+	if n := len(i.origins[origin].records); n > i.limits.Records {
+		delete(i.origins, origin)
+		return fmt.Errorf("origin %s is dropped: it has %d records, more than the limit of %d", origin, n, i.limits.Records)
+	}
+	return nil
+}
+
+// Reverify judges all records of an origin again, after its key has changed or become known.
+func (i *Imports) Reverify(origin model.ClusterName) {
+	o := i.origins[origin]
+	if o == nil {
+		return
+	}
+	for key, r := range o.records {
+		rec, err := i.verify(origin, r.signed)
+		o.records[key] = verified{signed: r.signed, decoded: rec, err: err}
+	}
+}
+
+// Drop forgets an origin and reports whether it was held.
+func (i *Imports) Drop(origin model.ClusterName) bool {
+	_, held := i.origins[origin]
+	delete(i.origins, origin)
+	return held
+}
+
+// Imported is one origin's verified records.
+type Imported struct {
+	Origin     model.ClusterName
+	Version    model.Version
+	ProducedAt time.Time
+	// Records are sorted by key.
+	Records []model.Record
+	// Refused says which records do not count, and why.
+	Refused []string
+}
+
+// All returns what is held, by origin.
+func (i *Imports) All() []Imported {
+	out := make([]Imported, 0, len(i.origins))
+	for name, o := range i.origins {
+		out = append(out, o.export(name))
+	}
+	slices.SortFunc(out, func(a, b Imported) int { return strings.Compare(string(a.Origin), string(b.Origin)) })
+	return out
+}
+
+func (o *imported) export(name model.ClusterName) Imported {
+	out := Imported{Origin: name, Version: o.version, ProducedAt: o.producedAt, Records: make([]model.Record, 0, len(o.records))}
+	for key, r := range o.records {
+		if r.err != nil {
+			out.Refused = append(out.Refused, fmt.Sprintf("%s of %s: %v", key, name, r.err))
+			continue
+		}
+		out.Records = append(out.Records, r.decoded)
+	}
+	slices.Sort(out.Refused)
+	slices.SortFunc(out.Records, func(a, b model.Record) int { return strings.Compare(a.Key(), b.Key()) })
+	return out
+}
+
+// Marshal returns everything held, for a disk cache.
+func (i *Imports) Marshal() ([]byte, error) {
+	var out bytes.Buffer
+	for _, name := range slices.Sorted(maps.Keys(i.origins)) {
+		o := i.origins[name]
+		b := model.Batch{Origin: name, To: o.version, Full: true, ProducedAt: o.producedAt, Instance: o.instance}
+		for _, r := range o.records {
+			b.Upserts = append(b.Upserts, r.signed)
+		}
+		slices.SortFunc(b.Upserts, func(x, y model.SignedRecord) int { return strings.Compare(x.Key, y.Key) })
+		if _, err := protodelim.MarshalTo(&out, codec.BatchToProto(b)); err != nil {
+			return nil, fmt.Errorf("marshal imports: %w", err)
+		}
+	}
+	return out.Bytes(), nil
+}
+
+// Load takes in what Marshal returned. On an error, what stood before the damage is held.
+func (i *Imports) Load(data []byte) error {
+	in := bytes.NewReader(data)
+	for in.Len() > 0 {
+		var p hansev1.Batch
+		if err := (protodelim.UnmarshalOptions{MaxSize: int64(i.limits.Bytes) * 2}).UnmarshalFrom(in, &p); err != nil {
+			return fmt.Errorf("load imports: %w", err)
+		}
+		b, err := codec.BatchFromProto(&p)
+		if err != nil {
+			return fmt.Errorf("load imports: %w", err)
+		}
+		if _, _, err := i.Apply(b); err != nil {
+			return fmt.Errorf("load imports: %w", err)
+		}
+	}
+	return nil
+}
