@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/hanse-mesh/hanse/api/codec"
 	"github.com/hanse-mesh/hanse/api/model"
 	"github.com/hanse-mesh/hanse/api/policy"
 	"pgregory.net/rapid"
@@ -131,6 +132,31 @@ func TestReasonsAreBounded(t *testing.T) {
 	_, reasons := Records(Input{Cluster: bern, Workloads: workloads})
 	if len(reasons) != MaxReasons || !strings.Contains(reasons[MaxReasons-1], fmt.Sprintf("and %d more", 2*MaxReasons+1)) {
 		t.Fatalf("%d reasons, the last %q", len(reasons), reasons[len(reasons)-1])
+	}
+}
+
+func TestRecordsStayWithinTheBounds(t *testing.T) {
+	var workloads []model.Workload
+	for i := range 2 * codec.MaxLocalities {
+		workloads = append(workloads, workload(fmt.Sprint("w", i), func(w *model.Workload) {
+			w.ServiceAccount, w.Locality.Zone = fmt.Sprint("sa", i), fmt.Sprint("z", i)
+			w.Ports[0].Name, w.Ports[0].Number = "", uint16(i+1)
+		}), gateway(fmt.Sprint("g", i), fmt.Sprintf("192.0.%d.%d", i/200, i%200+1), true))
+	}
+	workloads = append(workloads, gateway("NoLabel", "192.0.2.250", true), gateway("a", strings.Repeat("a", 5000), true))
+	records, _ := Records(Input{Cluster: bern, Rules: []policy.ExportRule{open}, Workloads: workloads})
+	for _, r := range records {
+		data, err := codec.MarshalRecord(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := codec.UnmarshalRecord(data); err != nil {
+			t.Errorf("a receiver refuses the record %s: %v", r.Key(), err)
+		}
+	}
+	group, _ := Select(Input{Cluster: bern, Rules: []policy.ExportRule{open}}, workloads)
+	if _, reasons := Summarise("bern.fed", group[0]); !slices.ContainsFunc(reasons, func(s string) bool { return strings.Contains(s, "512 identities") }) {
+		t.Errorf("nothing says that identities are missing")
 	}
 }
 

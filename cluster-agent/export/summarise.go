@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/hanse-mesh/hanse/api/codec"
 	"github.com/hanse-mesh/hanse/api/model"
 )
 
@@ -32,6 +33,16 @@ func Summarise(trustDomain string, workloads []model.Workload) (model.ServiceRec
 	slices.SortFunc(r.Capacity, func(a, b model.Capacity) int { return a.Locality.Compare(b.Locality) })
 	var reasons []string
 	r.Ports, reasons = mergePorts(workloads)
+	cut := func(what string, n, limit int) int {
+		if n > limit {
+			reasons = append(reasons, fmt.Sprintf("service %s has %d %s; only the first %d are published", r.Service, n, what, limit))
+		}
+		return min(n, limit)
+	}
+	// A record beyond the bounds would be refused whole.
+	r.Ports = r.Ports[:cut("ports", len(r.Ports), codec.MaxServicePorts)]
+	r.Identities = r.Identities[:cut("identities", len(r.Identities), codec.MaxIdentities)]
+	r.Capacity = r.Capacity[:cut("localities", len(r.Capacity), codec.MaxLocalities)]
 	return r, reasons
 }
 
@@ -120,6 +131,10 @@ func gatewaySet(workloads []model.Workload) (gateways []model.Gateway, reasons [
 			gateways[i].Draining = gateways[i].Draining && g.Draining
 			continue
 		}
+		if len(gateways) == codec.MaxGateways {
+			reasons = append(reasons, fmt.Sprintf("gateway %s is not published: a cluster may have %d", g.Name, codec.MaxGateways))
+			continue
+		}
 		byAddress[address] = len(gateways)
 		gateways = append(gateways, g)
 	}
@@ -128,8 +143,14 @@ func gatewaySet(workloads []model.Workload) (gateways []model.Gateway, reasons [
 
 // unreachable says why no other cluster could use the gateway.
 func unreachable(g model.Gateway) string {
-	if g.Address == "" || g.Port == 0 {
+	switch {
+	case g.Address == "" || g.Port == 0:
 		return "it advertises no address or no port"
+	case len(g.Address) > codec.MaxAddress:
+		return fmt.Sprintf("its advertised address is longer than %d bytes", codec.MaxAddress)
+	}
+	if err := model.ValidateLabel("gateway", g.Name); err != nil {
+		return err.Error()
 	}
 	if ip, err := netip.ParseAddr(g.Address); err == nil && ip.IsUnspecified() {
 		return fmt.Sprintf("it advertises %s, which no other host can reach: set its advertised address", g.Address)
