@@ -64,6 +64,7 @@ func TestParseDocumentsSaysWhereAndWhat(t *testing.T) {
 		{"nothing near", head + "spec:\n  weights: 1\n", `f.yaml:4: document 1: spec.weights: unknown field: give one of namespace, services, failover`},
 		{"a field of another level", head + "to: [us]\nspec:\n  failover:\n  - from: eu\n    to: [us]\n", `f.yaml:3: document 1: to: unknown field`},
 		{"the same name is right elsewhere", head + "spec:\n  failover:\n  - from: eu\n    to: [us]\n  to: [us]\n", `f.yaml:7: document 1: spec.to: unknown field`},
+		{"the same name is right above", head + "spec:\n  name: y\n", `f.yaml:4: document 1: spec.name: unknown field`},
 		{"upper case", "kind: FailoverPolicy\nNAME: x\n", `f.yaml:2: document 1: NAME: unknown field: did you mean "name"?`},
 		{"second document", good + "---\n" + head + "spce: {}\n", `f.yaml:25: document 3: spce: unknown field: did you mean "spec"?`},
 		{"kind", "\nkind: FailoverPolicie\n", `f.yaml:2: document 1: kind: "FailoverPolicie" is not known: did you mean "FailoverPolicy"?`},
@@ -156,6 +157,10 @@ func TestCanonicalJSONOfEqualDocumentsIsEqual(t *testing.T) {
 	b, _ := Document{Kind: KindExportRule, Export: &ExportRule{Name: "x", Spec: ExportRuleSpec{From: []string{}, Services: []string{}}}}.CanonicalJSON()
 	if want := `{"kind":"ExportRule","name":"x","spec":{"from":[],"namespaces":[],"to":[]}}`; string(a) != want || string(b) != want {
 		t.Errorf("got %s and %s", a, b)
+	}
+	c, _ := Document{Kind: KindFailoverPolicy, Failover: &FailoverPolicy{Name: "x", Spec: FailoverPolicySpec{Failover: []RegionOrder{{From: "eu", Only: true}}}}}.CanonicalJSON()
+	if want := `{"kind":"FailoverPolicy","name":"x","spec":{"failover":[{"from":"eu","to":[],"only":true}]}}`; string(c) != want {
+		t.Errorf("got %s", c)
 	}
 	if _, err := (Document{}).CanonicalJSON(); err == nil {
 		t.Error("an empty document has a form")

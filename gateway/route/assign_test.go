@@ -114,6 +114,8 @@ func TestAssign(t *testing.T) {
 			[]string{"a@eu/a:100", "c@us/a:100"}},
 		{"a ramp spills over to the next tier", Request{Local: own(euA, 3, 3), Remote: []RemoteCapacity{far("b", usA, 3, 3)}, Gateways: gateways("b"), Ramps: ramp("a", euA, 10)},
 			[]string{"a@eu/a:10 b@us/a:90"}},
+		{"a ramp of a half ready tier", Request{Local: own(euA, 2, 4), Remote: []RemoteCapacity{far("b", usA, 3, 3)}, Gateways: gateways("b"), Ramps: ramp("a", euA, 10)},
+			[]string{"a@eu/a:7 b@us/a:93", "!a@eu/a:100"}},
 		{"siblings keep what they had before the return", Request{Local: own(euA, 3, 3), Remote: []RemoteCapacity{far("b", euA, 3, 3), far("c", usA, 3, 3)}, Gateways: gateways("b", "c"), Ramps: ramp("b", euA, 10)},
 			[]string{"a@eu/a:70 b@eu/a:5 c@us/a:25"}},
 		{"a ramp without others takes all", Request{Local: own(euA, 3, 3), Ramps: ramp("a", euA, 10)}, []string{"a@eu/a:100"}},
@@ -128,6 +130,15 @@ func TestAssign(t *testing.T) {
 				t.Errorf("got  %q\nwant %q", got, tt.want)
 			}
 		})
+	}
+}
+
+func TestARampIsExactBesideReadySiblings(t *testing.T) {
+	r := Request{Service: pay, Cluster: "a", From: euA, Local: own(euA, 9, 9), Remote: []RemoteCapacity{far("b", euA, 3, 3)}, Gateways: gateways("b"),
+		Ramps: map[RampKey]uint32{{pay, "b", euA}: 10}}
+	groups := Assign(r).Priorities[0].Groups
+	if len(groups) != 2 || groups[0].Weight != 9750 || groups[1].Weight != 250 {
+		t.Errorf("b may take 10 %% of its quarter: %+v", groups)
 	}
 }
 

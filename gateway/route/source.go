@@ -102,11 +102,10 @@ func collect(r *Request, to []source) []source {
 // told to keep to a zone; so all of the cluster's capacity counts, in the tier of the nearest locality where something is ready.
 func (r *Request) remote(capacity []RemoteCapacity) (source, bool) {
 	s := source{cluster: capacity[0].Cluster, rank: rankNever}
-	points := r.Gateways[s.cluster]
-	if s.cluster == r.Cluster || len(points) == 0 {
+	if s.cluster == r.Cluster {
 		return source{}, false
 	}
-	s.points = sorted(points, comparePoint)
+	s.points = sorted(r.Gateways[s.cluster], comparePoint)
 	for _, c := range capacity {
 		r.addReady(&s, c.Locality, float64(c.Ready))
 		s.total += float64(max(c.Ready, c.Total))

@@ -201,6 +201,11 @@ func TestPortConflicts(t *testing.T) {
 	}
 	wantProblem(t, s.Problems, "tcp in cluster b", "http in cluster c")
 
+	in.Members["b"] = member("b", 99)
+	if p := find(t, Build(in), "p.80.pay.shop.svc.clusterset.local"); p.Port != http {
+		t.Errorf("c is the older member now: %+v", p)
+	}
+
 	in = base()
 	in.Imports[0].Record.Ports = []model.Port{port(90, "grpc", model.ProtocolGRPC)}
 	in.Imports[1].Record.Ports = []model.Port{http, http}
@@ -210,6 +215,25 @@ func TestPortConflicts(t *testing.T) {
 	}
 	if a, _ := find(t, s, "p.80.pay.shop.svc.clusterset.local").For(euA); slices.Contains(addresses(a.Assignment), "192.0.2.2") {
 		t.Error("b does not have port 80")
+	}
+}
+
+func TestAPortListedTwiceCountsOnce(t *testing.T) {
+	in := base()
+	in.Imports[0].Record.Capacity[0].Locality = euA // shares a tier with the own workload
+	want := Build(in).Digest
+	in.Imports[0].Record.Ports = slices.Repeat(in.Imports[0].Record.Ports, 2)
+	if got := Build(in); got.Digest != want {
+		t.Errorf("got %+v", got.Services[0])
+	}
+}
+
+func TestTheOwnRecordIsNoImport(t *testing.T) {
+	in := base()
+	want := Build(in).Digest
+	in.Imports = append(in.Imports, imported1("a", pay, usA, 9, port(99, "old", model.ProtocolTCP)))
+	if got := Build(in); got.Digest != want {
+		t.Errorf("got %+v", got)
 	}
 }
 

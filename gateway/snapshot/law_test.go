@@ -27,7 +27,7 @@ var (
 )
 
 func genInputs(t *rapid.T) Inputs {
-	in := Inputs{Federation: "acme", Cluster: "a", TrustDomain: "a.acme", Members: members(member("a", 3), member("b", 2), member("c", 2)),
+	in := Inputs{Federation: "acme", Cluster: "a", TrustDomain: "a.acme", Members: members(member("a", 3), member("b", 2), member("c", 1)),
 		Gateways: map[model.ClusterName][]route.GatewayPoint{}, VIPs: map[model.ServiceKey]netip.Addr{pay: netip.MustParseAddr("127.64.0.1")}}
 	for i := range rapid.IntRange(0, 5).Draw(t, "workloads") {
 		w := workload(fmt.Sprint("w", i), genKey.Draw(t, "service"), genLocality.Draw(t, "locality"), rapid.SliceOfN(genPort, 0, 2).Draw(t, "ports")...)
@@ -42,6 +42,9 @@ func genInputs(t *rapid.T) Inputs {
 	}
 	for i, c := range []model.ClusterName{"b", "c"} {
 		in.Gateways[c] = []route.GatewayPoint{{Address: fmt.Sprint("192.0.2.", i), Port: 1}, {Address: fmt.Sprint("192.0.3.", i), Port: 1}}
+	}
+	if rapid.Bool().Draw(t, "open") {
+		in.Exports = openAll()
 	}
 	for i := range rapid.IntRange(0, 2).Draw(t, "rules") {
 		in.Exports = append(in.Exports, policy.ExportRule{Name: fmt.Sprint(i), Spec: policy.ExportRuleSpec{From: genNames.Draw(t, "from"),
@@ -141,6 +144,11 @@ func TestReuseKeepsUnchangedParts(t *testing.T) {
 			t.Fatal("nothing changed, but the snapshot is another")
 		}
 		changed := genInputs(t)
+		if rapid.Bool().Draw(t, "small change") {
+			changed = in
+			changed.Workloads = in.Workloads[:len(in.Workloads)/2]
+			changed.Imports = in.Imports[len(in.Imports)/2:]
+		}
 		fresh, next := Build(changed), Build(changed)
 		got := Reuse(prev, next)
 		if !reflect.DeepEqual(got, fresh) {
