@@ -32,6 +32,8 @@ type imported struct {
 	producedAt time.Time
 	instance   string
 	records    map[string]verified
+	// exported caches export until the next change.
+	exported *Imported
 }
 
 // verified is a record with what its bytes mean; err says why they do not count.
@@ -75,7 +77,7 @@ func (i *Imports) take(to, before *imported, b model.Batch) {
 	for _, key := range b.Removals {
 		delete(to.records, key)
 	}
-	to.version, to.producedAt, to.instance = b.To, b.ProducedAt, b.Instance
+	to.version, to.producedAt, to.instance, to.exported = b.To, b.ProducedAt, b.Instance, nil
 }
 
 func (i *Imports) verified(origin model.ClusterName, before *imported, r model.SignedRecord) verified {
@@ -109,6 +111,7 @@ func (i *Imports) Reverify(origin model.ClusterName) {
 	if o == nil {
 		return
 	}
+	o.exported = nil
 	for key, r := range o.records {
 		rec, err := i.verify(origin, r.signed)
 		o.records[key] = verified{signed: r.signed, decoded: rec, err: err}
@@ -133,11 +136,15 @@ type Imported struct {
 	Refused []string
 }
 
-// All returns what is held, by origin.
+// All returns what is held, by origin. The slices are shared with later calls: do not change them.
 func (i *Imports) All() []Imported {
 	out := make([]Imported, 0, len(i.origins))
 	for name, o := range i.origins {
-		out = append(out, o.export(name))
+		if o.exported == nil {
+			e := o.export(name)
+			o.exported = &e
+		}
+		out = append(out, *o.exported)
 	}
 	slices.SortFunc(out, func(a, b Imported) int { return strings.Compare(string(a.Origin), string(b.Origin)) })
 	return out

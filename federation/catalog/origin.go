@@ -83,7 +83,6 @@ func (o *origin) mergeSame(b model.Batch, l Limits, clone bool) (*origin, Outcom
 	o.producedAt = b.ProducedAt
 	return o, Outcome{Refreshed: true, Clone: clone}
 }
-}
 
 // adopt takes a full state in the place of what is held.
 func (o *origin) adopt(b model.Batch, l Limits, clone bool) (*origin, Outcome) {

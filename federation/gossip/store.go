@@ -1,0 +1,160 @@
+// Package gossip owns the spread of the catalog between federation nodes: membership and liveness by memberlist, records by streams.
+//
+// Each node follows every other one over a stream of its own and is told what it lacks; what it learns it passes on, until everybody
+// has it. Nothing queues: a stream that is slow is sent the newest state when it can take it. A node that dies withdraws nothing.
+package gossip
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"sync"
+
+	"github.com/hanse-mesh/hanse/api/model"
+	"github.com/hanse-mesh/hanse/federation/catalog"
+)
+
+// Store owns the catalog and tells subscribers what has changed. It is safe for concurrent use.
+type Store struct {
+	logger *slog.Logger
+
+	mu          sync.Mutex
+	catalog     *catalog.Catalog
+	subscribers map[*Subscription]struct{}
+}
+
+// NewStore returns an empty store.
+func NewStore(l catalog.Limits, logger *slog.Logger) *Store {
+	return &Store{logger: logger, catalog: catalog.New(l), subscribers: map[*Subscription]struct{}{}}
+}
+
+// Offer merges a batch and wakes the subscribers if it told anything new.
+func (s *Store) Offer(b model.Batch) catalog.Outcome {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := s.catalog.Merge(b)
+	if out.Changed || out.Refreshed {
+		for sub := range s.subscribers {
+			sub.mark(b.Origin)
+		}
+	}
+	if out.Clone {
+		s.logger.Error("two processes publish as one cluster: stop one of them, or give it a data folder of its own",
+			"cluster", b.Origin, "version", b.To, "instance", b.Instance)
+	}
+	if out.Err != nil {
+		s.logger.Warn("batch refused", "cluster", b.Origin, "error", out.Err)
+	}
+	return out
+}
+
+// Since is catalog.Catalog's.
+func (s *Store) Since(origin model.ClusterName, have model.Version) (model.Batch, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.catalog.Since(origin, have)
+}
+
+// heartbeat is catalog.Catalog's.
+func (s *Store) heartbeat(origin model.ClusterName) (model.Batch, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.catalog.Heartbeat(origin)
+}
+
+// full is catalog.Catalog's.
+func (s *Store) full(origin model.ClusterName) (model.Batch, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.catalog.Full(origin)
+}
+
+// digest is catalog.Catalog's.
+func (s *Store) digest(origin model.ClusterName) []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.catalog.Digest(origin)
+}
+
+// Origins is catalog.Catalog's.
+func (s *Store) Origins() []catalog.Origin {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.catalog.Origins()
+}
+
+// Records is catalog.Catalog's.
+func (s *Store) Records(origin model.ClusterName) (map[string]model.SignedRecord, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.catalog.Records(origin)
+}
+
+// Forget is catalog.Catalog's.
+func (s *Store) Forget(origin model.ClusterName) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.catalog.Forget(origin)
+}
+
+// Subscription collects the origins that changed until its reader asks: it is bounded by the number of origins and never holds up a
+// writer.
+type Subscription struct {
+	store *Store
+	wake  chan struct{}
+
+	mu    sync.Mutex
+	dirty map[model.ClusterName]struct{}
+}
+
+// Subscribe returns a subscription to changes from now on.
+func (s *Store) Subscribe() *Subscription {
+	sub := &Subscription{store: s, wake: make(chan struct{}, 1), dirty: map[model.ClusterName]struct{}{}}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.subscribers[sub] = struct{}{}
+	return sub
+}
+
+// Next waits for changes and returns their origins, sorted, each once however often it changed.
+func (s *Subscription) Next(ctx context.Context) ([]model.ClusterName, error) {
+	for {
+		if names := s.take(); len(names) > 0 {
+			return names, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-s.wake:
+		}
+	}
+}
+
+// Close ends the subscription.
+func (s *Subscription) Close() {
+	s.store.mu.Lock()
+	defer s.store.mu.Unlock()
+	delete(s.store.subscribers, s)
+}
+
+func (s *Subscription) mark(origin model.ClusterName) {
+	s.mu.Lock()
+	s.dirty[origin] = struct{}{}
+	s.mu.Unlock()
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (s *Subscription) take() []model.ClusterName {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	names := make([]model.ClusterName, 0, len(s.dirty))
+	for name := range s.dirty {
+		names = append(names, name)
+	}
+	clear(s.dirty)
+	slices.Sort(names)
+	return names
+}
