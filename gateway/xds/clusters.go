@@ -70,7 +70,6 @@ func serviceCluster(sp *snapshot.ServicePort, trust string) *Resource {
 		c.TypedExtensionProtocolOptions = httpOptions(&upstreamhttpv3.HttpProtocolOptions{
 			CommonHttpProtocolOptions: &corev3.HttpProtocolOptions{MaxRequestsPerConnection: u32(requestsPerConnection)},
 			UpstreamProtocolOptions: explicitHTTP2(&corev3.Http2ProtocolOptions{
-				AllowConnect:        true,
 				ConnectionKeepalive: &corev3.KeepaliveSettings{Interval: seconds(1), Timeout: seconds(1)},
 			}),
 		})
@@ -168,7 +167,7 @@ func appCluster(name string, target address, p model.Protocol) *Resource {
 			UpstreamProtocolOptions:   explicitHTTP1(),
 		}
 		if p != model.ProtocolHTTP {
-			options.UpstreamProtocolOptions = explicitHTTP2(&corev3.Http2ProtocolOptions{AllowConnect: true})
+			options.UpstreamProtocolOptions = explicitHTTP2(&corev3.Http2ProtocolOptions{})
 		}
 		c.TypedExtensionProtocolOptions = httpOptions(options)
 	}

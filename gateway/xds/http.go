@@ -15,8 +15,8 @@ import (
 
 const rbacFilter = "envoy.filters.http.rbac"
 
-// notReachedHeader marks an answer that the destination's Envoy gave because the request never reached the application: the caller's
-// Envoy may send any request elsewhere then. It never leaves the mesh, and an application can not set it.
+// notReachedHeader marks an answer that the destination's Envoy gave because the request never reached the application, or may reach it
+// twice: the caller's Envoy sends it elsewhere then. It never leaves the mesh, and an application can not set it.
 const notReachedHeader = "x-hanse-not-reached"
 
 // httpManager is what all HTTP listeners have in common: Hanse sets no time limit of its own and passes on what the two sides say.
@@ -46,18 +46,31 @@ func inboundManager(stat, routes string) *hcmv3.HttpConnectionManager {
 	return m
 }
 
-// notReached adds the header to answers for "no connection to the application" (UF) and "no application" (UH). A connection that broke
-// later (UC) is not among them: the application may have acted.
+// notReached adds the header to answers for "no connection to the application" (UF) and "no application" (UH). When a connection broke
+// later (UC, UR), the application may have acted: then only GET and HEAD may be repeated.
 func notReached() *hcmv3.ResponseMapper {
+	never := responseFlags("UF", "UH")
+	broken := &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_AndFilter{
+		AndFilter: &accesslogv3.AndFilter{Filters: []*accesslogv3.AccessLogFilter{
+			responseFlags("UC", "UR"),
+			{FilterSpecifier: &accesslogv3.AccessLogFilter_HeaderFilter{HeaderFilter: &accesslogv3.HeaderFilter{Header: safeMethod()}}},
+		}},
+	}}
 	return &hcmv3.ResponseMapper{
-		Filter: &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_ResponseFlagFilter{
-			ResponseFlagFilter: &accesslogv3.ResponseFlagFilter{Flags: []string{"UF", "UH"}},
+		Filter: &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_OrFilter{
+			OrFilter: &accesslogv3.OrFilter{Filters: []*accesslogv3.AccessLogFilter{never, broken}},
 		}},
 		HeadersToAdd: []*corev3.HeaderValueOption{{
 			Header:       &corev3.HeaderValue{Key: notReachedHeader, Value: "true"},
 			AppendAction: corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD,
 		}},
 	}
+}
+
+func responseFlags(flags ...string) *accesslogv3.AccessLogFilter {
+	return &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_ResponseFlagFilter{
+		ResponseFlagFilter: &accesslogv3.ResponseFlagFilter{Flags: flags},
+	}}
 }
 
 func rds(name string) *hcmv3.HttpConnectionManager_Rds {

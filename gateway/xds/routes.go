@@ -77,13 +77,18 @@ func anyPath() *routev3.RouteMatch {
 
 func safeMethods() *routev3.RouteMatch {
 	m := anyPath()
-	m.Headers = []*routev3.HeaderMatcher{{
+	m.Headers = []*routev3.HeaderMatcher{safeMethod()}
+	return m
+}
+
+// safeMethod matches the methods that may reach an application twice.
+func safeMethod() *routev3.HeaderMatcher {
+	return &routev3.HeaderMatcher{
 		Name: ":method",
 		HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{StringMatch: &matcherv3.StringMatcher{
 			MatchPattern: &matcherv3.StringMatcher_SafeRegex{SafeRegex: &matcherv3.RegexMatcher{Regex: "GET|HEAD"}},
 		}},
-	}}
-	return m
+	}
 }
 
 func callConfig(sni string) *routev3.RouteConfiguration {

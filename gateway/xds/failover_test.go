@@ -1,0 +1,102 @@
+package xds
+
+import (
+	"bufio"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"slices"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/hanse-mesh/hanse/api/model"
+	"github.com/hanse-mesh/hanse/gateway/route"
+	"github.com/hanse-mesh/hanse/gateway/snapshot"
+)
+
+// session opens a TCP session and reads the banner.
+func session(t *testing.T, address string) (net.Conn, *bufio.Reader) {
+	t.Helper()
+	conn, err := net.DialTimeout("tcp", address, time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+	r := bufio.NewReader(conn)
+	if banner, err := r.ReadString('\n'); err != nil {
+		t.Fatalf("%q, %v", banner, err)
+	}
+	return conn, r
+}
+
+// ended waits for the other side to close a session.
+func ended(r io.Reader) error {
+	_, err := r.Read(make([]byte, 1))
+	if err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		return errors.New("the session goes on")
+	}
+	return nil
+}
+
+func testWithdrawn(t *testing.T, f *federation) {
+	sni := model.PassthroughSNI(payments, 8080)
+	kept, keptReader := session(t, loopback(f.tcp))
+	gone, err := tls.Dial("tcp", loopback(f.gate), f.alpha.dialer(t, sni, webID))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = gone.Close() }()
+	_ = gone.SetDeadline(time.Now().Add(20 * time.Second))
+	all := f.far.Passthrough
+	f.far.Passthrough = slices.DeleteFunc(slices.Clone(all), func(p *snapshot.Passthrough) bool { return p.SNI == sni })
+	f.push(f.far, "gate")
+	if err := ended(gone); err != nil {
+		t.Errorf("withdrawn: %v", err)
+	}
+	_, _ = io.WriteString(kept, "still here\n")
+	if line, err := keptReader.ReadString('\n'); line != "still here\n" {
+		t.Errorf("another SNI's session: %q, %v", line, err)
+	}
+	f.far.Passthrough = all
+	f.push(f.far, "gate")
+	eventually(t, "exported again", func() error {
+		conn, err := tls.Dial("tcp", loopback(f.gate), f.alpha.dialer(t, sni, webID))
+		if err == nil {
+			err = conn.Close()
+		}
+		return err
+	})
+}
+
+// testFrozen stops the gateway's Envoy: its kernel still accepts connections and acknowledges bytes. No safe call may fail, and an open
+// TCP session must end, so that its owner can open another.
+func testFrozen(t *testing.T, f *federation, client *http.Client) {
+	gate, second := endpoint("127.0.0.1", f.gate), endpoint("127.0.0.1", f.inbound[1])
+	db := service(f.site, payments, 5432)
+	db.Assignments[0].Assignment.Priorities = []route.Priority{one(group("beta", "us", gate)), one(group("gamma", "ap", second))}
+	f.reach(gate, second)
+	eventually(t, "call through the gateway", expect(client, "GET", f.url(), 200, "first"))
+	_, open := session(t, loopback(f.tcp))
+	if err := f.envoys["gate"].run.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = f.envoys["gate"].run.Signal(syscall.SIGCONT) }()
+	for range 200 {
+		if err := expect(client, "GET", f.url(), 200, "")(); err != nil {
+			t.Fatalf("a call while the gateway is frozen: %v", err)
+		}
+	}
+	if err := ended(open); err != nil {
+		t.Errorf("tcp: %v", err)
+	}
+	eventually(t, "tcp call elsewhere", func() error { return echo(loopback(f.tcp)) })
+	if err := f.envoys["gate"].run.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the gateway is used again", expect(client, "GET", f.url(), 200, "first"))
+}
