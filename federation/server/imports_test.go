@@ -1,0 +1,211 @@
+package server
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/hanse-mesh/hanse/api/model"
+	"github.com/hanse-mesh/hanse/api/policy"
+	"github.com/hanse-mesh/hanse/federation/catalog"
+)
+
+func serviceKey(name string) string {
+	return model.RecordKey(model.ServiceKey{Namespace: "shop", Name: name})
+}
+
+func exportRule(services ...string) policy.ExportRule {
+	return policy.ExportRule{Name: "r", Spec: policy.ExportRuleSpec{From: []string{"*"}, Namespaces: []string{"*"}, Services: services, To: []string{"beta"}}}
+}
+
+// mirror is what an agent holds.
+type mirror struct{ *catalog.Imports }
+
+func newMirror() mirror {
+	return mirror{catalog.NewImports(catalog.Limits{}, func(origin model.ClusterName, r model.SignedRecord) (model.Record, error) {
+		// The content travels in a text, so that what is held can be compared.
+		return model.Record{Cluster: origin, Status: &model.SiteStatus{AgentVersion: r.Key + "=" + string(r.Record)}}, nil
+	})}
+}
+
+func (m mirror) apply(t *rapid.T, u update) {
+	switch {
+	case u.dropped:
+		m.Drop("alpha")
+	case u.batch != nil:
+		if _, gap, err := m.Apply(*u.batch); gap || err != nil {
+			t.Fatalf("the agent cannot follow %+v: gap %v, %v", u.batch, gap, err)
+		}
+	}
+}
+
+func (m mirror) records() map[string]string {
+	out := map[string]string{}
+	for _, o := range m.All() {
+		for _, r := range o.Records {
+			key, content, _ := strings.Cut(r.Status.AgentVersion, "=")
+			out[key] = content
+		}
+	}
+	return out
+}
+
+// Law: whatever the origin publishes and however rules and refusals change, the agent holds exactly what it may see, and nothing of
+// an origin of which it sees no service.
+func TestAgentHoldsExactlyWhatItMaySee(t *testing.T) {
+	names := []string{"a", "b", "c"}
+	keys := []string{serviceKey("a"), serviceKey("b"), serviceKey("c"), model.GatewaysKey, model.StatusKey}
+	rapid.Check(t, func(t *rapid.T) {
+		s := newStore()
+		i := imports{store: s, told: map[model.ClusterName]*toldOrigin{}}
+		f := filter{origin: model.Cluster{Name: "alpha", Incarnation: 1, ExportNamespaces: []string{"*"}}, importer: "beta"}
+		m := newMirror()
+		version, content := model.Version{Incarnation: 1}, 0
+		publish := func(full bool) {
+			b := model.Batch{Origin: "alpha", Full: full, From: version, ProducedAt: time.Unix(int64(content), 0)}
+			if full {
+				version.Epoch++
+				version.Seq, b.From = 0, model.Version{}
+			}
+			version.Seq++
+			b.To = version
+			for _, key := range keys {
+				switch rapid.IntRange(0, 2).Draw(t, key) {
+				case 0:
+					content++
+					b.Upserts = append(b.Upserts, model.SignedRecord{Key: key, Record: fmt.Append(nil, content)})
+				case 1:
+					if !full {
+						b.Removals = append(b.Removals, key)
+					}
+				}
+			}
+			if !s.Offer(b).Changed {
+				t.Fatal("the store did not take a batch")
+			}
+		}
+		publish(true)
+		t.Repeat(map[string]func(*rapid.T){
+			"publish":   func(t *rapid.T) { publish(false) },
+			"new epoch": func(t *rapid.T) { publish(true) },
+			"resync":    func(t *rapid.T) { m.apply(t, i.restate(f, true)) },
+			"token scope": func(t *rapid.T) {
+				f.origin.ExportNamespaces = []string{rapid.SampledFrom([]string{"*", "hr"}).Draw(t, "scope")}
+			},
+			"rules": func(t *rapid.T) {
+				f.revision++
+				f.rules = nil
+				if open := rapid.SliceOfDistinct(rapid.SampledFrom(names), rapid.ID[string]).Draw(t, "open"); len(open) > 0 {
+					f.rules = []policy.ExportRule{exportRule(open...)}
+				}
+			},
+			"refusals": func(t *rapid.T) {
+				f.refused = map[string]string{}
+				for _, key := range rapid.SliceOfDistinct(rapid.SampledFrom(keys), rapid.ID[string]).Draw(t, "refused") {
+					f.refused[key] = "because"
+				}
+			},
+			"": func(t *rapid.T) {
+				m.apply(t, i.follow(f))
+				want := map[string]string{}
+				services := 0
+				records, _ := s.catalog.Records("alpha")
+				for key, r := range records {
+					if f.keep(key) {
+						want[key] = string(r.Record)
+					}
+					if f.service(key) {
+						services++
+					}
+				}
+				if services == 0 {
+					clear(want)
+				}
+				if held := m.records(); !maps.Equal(want, held) {
+					t.Fatalf("the agent holds %v, but may see %v", held, want)
+				}
+				if u := i.follow(f); u != (update{}) {
+					t.Fatalf("told twice: %+v", u)
+				}
+			},
+		})
+	})
+}
+
+func TestFilterKeys(t *testing.T) {
+	f := filter{origin: model.Cluster{Name: "alpha", ExportNamespaces: []string{"shop"}}, importer: "beta", rules: []policy.ExportRule{exportRule()}}
+	for key, want := range map[string]bool{
+		serviceKey("a"): true, model.GatewaysKey: true, model.StatusKey: false,
+		"service/hr/a": false, "service/shop": false, "": false, "service//": false, "servicex/shop/a": false, "/shop/a": false, "other": false,
+	} {
+		if got := f.keep(key); got != want {
+			t.Errorf("keep(%q) = %v", key, got)
+		}
+	}
+}
+
+func TestMembershipsOfOneNameAreKeptApart(t *testing.T) {
+	s := newStore()
+	i := imports{store: s, told: map[model.ClusterName]*toldOrigin{}}
+	f := filter{origin: model.Cluster{Name: "alpha", Incarnation: 9, ExportNamespaces: []string{"*"}}, importer: "beta", rules: []policy.ExportRule{exportRule()}}
+	offer := func(incarnation uint64) {
+		s.Offer(model.Batch{Origin: "alpha", Full: true, To: model.Version{Incarnation: incarnation, Epoch: 1, Seq: 1}, Upserts: []model.SignedRecord{{Key: serviceKey("a")}}})
+	}
+	offer(3)
+	if u := i.follow(f); u != (update{}) {
+		t.Fatalf("told of a membership that has ended: %+v", u)
+	}
+	offer(9)
+	if u := i.follow(f); u.batch == nil || !u.batch.Full {
+		t.Fatalf("not told of the membership: %+v", u)
+	}
+	f.origin.Incarnation = 12
+	if u := i.follow(f); !u.dropped {
+		t.Fatalf("the old membership's records were kept: %+v", u)
+	}
+}
+
+func TestRefreshIsRare(t *testing.T) {
+	s := newStore()
+	i := imports{store: s, told: map[model.ClusterName]*toldOrigin{}}
+	f := filter{origin: model.Cluster{Name: "alpha", Incarnation: 1, ExportNamespaces: []string{"*"}}, importer: "beta", rules: []policy.ExportRule{exportRule()}}
+	at, start := model.Version{Incarnation: 1, Epoch: 1, Seq: 1}, time.Unix(1000, 0)
+	s.Offer(model.Batch{Origin: "alpha", Full: true, To: at, Upserts: []model.SignedRecord{{Key: serviceKey("a")}}, ProducedAt: start})
+	i.follow(f)
+	var told []time.Duration
+	for after := time.Duration(0); after <= 5*time.Second; after += 500 * time.Millisecond {
+		if u := i.refresh("alpha", at, start.Add(after), "x"); u.batch != nil {
+			if u.batch.From != at || u.batch.To != at || len(u.batch.Upserts) != 0 {
+				t.Fatalf("a refresh changes something: %+v", u.batch)
+			}
+			told = append(told, after)
+		}
+	}
+	if want := []time.Duration{freshEvery, 2 * freshEvery}; !slices.Equal(told, want) {
+		t.Fatalf("refreshed after %v, want %v", told, want)
+	}
+}
+
+func TestWhatCouldNotBeSentIsToldInFullAtTheNextChange(t *testing.T) {
+	s := newStore()
+	i := imports{store: s, told: map[model.ClusterName]*toldOrigin{}}
+	f := filter{origin: model.Cluster{Name: "alpha", Incarnation: 1, ExportNamespaces: []string{"*"}}, importer: "beta", rules: []policy.ExportRule{exportRule()}}
+	at := model.Version{Incarnation: 1, Epoch: 1, Seq: 1}
+	s.Offer(model.Batch{Origin: "alpha", Full: true, To: at, Upserts: []model.SignedRecord{{Key: serviceKey("a")}}})
+	i.follow(f)
+	i.lost("alpha")
+	if u := i.follow(f); u != (update{}) {
+		t.Fatalf("the same was tried again: %+v", u)
+	}
+	next := at
+	next.Seq++
+	s.Offer(model.Batch{Origin: "alpha", From: at, To: next, Upserts: []model.SignedRecord{{Key: serviceKey("b")}}})
+	if u := i.follow(f); u.batch == nil || !u.batch.Full || len(u.batch.Upserts) != 2 {
+		t.Fatalf("told %+v", u)
+	}
+}
