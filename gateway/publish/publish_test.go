@@ -22,6 +22,9 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const patience = 20 * time.Second
 
+// The generator that the binary uses must fit.
+var _ = Config{Generate: xds.Generate}
+
 // fakeCache reports every call in words.
 type fakeCache struct{ calls chan string }
 
