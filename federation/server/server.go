@@ -24,7 +24,7 @@ import (
 
 const (
 	// MaxMessage is the largest gRPC message that nodes and agents exchange, in bytes. It is set where the gRPC server is made.
-	MaxMessage = 4 << 20
+	MaxMessage = 64 << 20
 	// AgentTTL is how long an agent's certificate lives, RenewGrace how long after its end it still counts for a renewal.
 	AgentTTL   = 7 * 24 * time.Hour
 	RenewGrace = 30 * 24 * time.Hour

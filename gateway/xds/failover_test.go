@@ -86,7 +86,8 @@ func testFrozen(t *testing.T, f *federation, client *http.Client) {
 		t.Fatal(err)
 	}
 	defer func() { _ = f.envoys["gate"].run.Signal(syscall.SIGCONT) }()
-	for range 200 {
+	for i := range 200 {
+		st := time.Now(); a, _ := call(client, "GET", f.url(), ""); t.Log(i, time.Since(st), a.status, a.body[:10])
 		if err := expect(client, "GET", f.url(), 200, "")(); err != nil {
 			t.Fatalf("a call while the gateway is frozen: %v", err)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,7 +18,8 @@ import (
 // process is one real Envoy with the server of its resources.
 type process struct {
 	*ads
-	run *os.Process
+	run   *os.Process
+	admin *http.Client
 }
 
 func findEnvoy(t *testing.T) string {
@@ -41,7 +43,12 @@ func startEnvoy(t *testing.T, binary, name string, set Resources) *process {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	p := &process{ads: serveADS(t, filepath.Join(dir, "x"), set)}
+	p := &process{ads: serveADS(t, filepath.Join(dir, "x"), set), admin: &http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "unix", filepath.Join(dir, "a"))
+		},
+	}}}
+	t.Cleanup(p.admin.CloseIdleConnections)
 	text, err := bootstrap.Build(bootstrap.Config{
 		NodeID: name, Cluster: "test", XDSSocket: filepath.Join(dir, "x"), AdminSocket: filepath.Join(dir, "a"), Locality: here,
 	})
@@ -64,6 +71,10 @@ func startEnvoy(t *testing.T, binary, name string, set Resources) *process {
 	}
 	p.run = cmd.Process
 	t.Cleanup(func() {
+		if t.Failed() {
+			a, err := call(p.admin, "GET", "http://admin/clusters", "")
+			t.Logf("%s saw (%v):\n%s", name, err, a.body)
+		}
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 		said, _ := os.ReadFile(said.Name())

@@ -25,8 +25,8 @@ var rules = []rule{
 	{path: "trust/records", pure: true, ours: []string{"api/..."}},
 	{path: "trust/token", pure: true, ours: []string{"api/model"}},
 	{path: "trust/authz", pure: true, ours: []string{"api/model", "api/policy"}},
-	{path: "trust/ca", ours: []string{"api/...", "trust/bundle", "trust/token", "trust/records"}},
-	{path: "trust/identity", ours: []string{"api/...", "trust/bundle", "trust/token", "trust/records"}},
+	{path: "trust/ca", ours: []string{"api/...", "trust/bundle", "trust/token", "trust/records", "internal/..."}},
+	{path: "trust/identity", ours: []string{"api/...", "trust/bundle", "trust/token", "trust/records", "internal/..."}},
 
 	{path: "federation/catalog", pure: true, ours: []string{"api/...", "trust/bundle", "trust/authz", "trust/records"}},
 	{path: "federation/state", pure: true, ours: []string{"api/...", "trust/bundle", "trust/authz"}},
@@ -50,7 +50,8 @@ var rules = []rule{
 	{path: "cluster-agent/source/vm", ours: []string{"api/...", "cluster-agent/source", "internal/..."}},
 	{path: "cluster-agent/export", pure: true, ours: []string{"api/..."}},
 	{path: "cluster-agent/uplink", ours: []string{"api/...", "cluster-agent/source", "internal/..."}},
-	{path: "cluster-agent/probe", ours: []string{"internal/..."}},
+	{path: "cluster-agent/probe", ours: []string{"api/model", "internal/..."}},
+	{path: "cluster-agent/vip", pure: true, ours: []string{"api/model"}},
 
 	// internal is leaf code without domain words.
 	{path: "internal/..."},

@@ -1,0 +1,38 @@
+# The two commands that matter first: make demo, make test.
+SHELL := /bin/bash
+GO    ?= go
+BIN   := bin/hanse
+export CGO_ENABLED ?= 0
+
+.PHONY: help build test race verify demo bench e2e generate clean
+
+help: ## Show the targets
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+build: ## Build bin/hanse and bin/demo
+	$(GO) build -o $(BIN) ./cmd/hanse
+	$(GO) build -o bin/demo ./deploy/demo
+
+test: ## Run all tests, those with a real Envoy included
+	@envoy="$$(deploy/scripts/envoy.sh)" && HANSE_ENVOY="$$envoy" $(GO) test ./...
+
+race: ## Run all tests with the race detector (needs a C compiler)
+	@envoy="$$(deploy/scripts/envoy.sh)" && HANSE_ENVOY="$$envoy" CGO_ENABLED=1 $(GO) test -race ./...
+
+verify: ## Check format, vet, lint, generated files, import rules, package comments
+	deploy/scripts/verify.sh
+
+demo: build ## Three regions, real Envoys: calls, failover, outage (KEEP=1 leaves it running)
+	@envoy="$$(deploy/scripts/envoy.sh)" && exec bin/demo -hanse $(BIN) -envoy "$$envoy" $(if $(KEEP),-keep)
+
+bench: build ## Measure how fast a change travels from one region's workload to another region's Envoy
+	@envoy="$$(deploy/scripts/envoy.sh)" && exec bin/demo -hanse $(BIN) -envoy "$$envoy" -bench
+
+e2e: build ## Break real processes: kill -9 under writes, torn logs, bad input
+	@envoy="$$(deploy/scripts/envoy.sh)" && HANSE_ENVOY="$$envoy" HANSE_BINARY="$(CURDIR)/$(BIN)" $(GO) test -tags e2e -count=1 -timeout 20m -v ./e2e/...
+
+generate: ## Generate code from api/proto
+	$(GO) tool -modfile=tools/buf.mod buf generate
+
+clean: ## Remove what was built and what the demo left
+	rm -rf bin .cache .run

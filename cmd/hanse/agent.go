@@ -1,0 +1,194 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hanse-mesh/hanse/api/model"
+	"github.com/hanse-mesh/hanse/internal/clock"
+	"github.com/hanse-mesh/hanse/internal/run"
+	"github.com/hanse-mesh/hanse/trust/identity"
+	"github.com/hanse-mesh/hanse/trust/token"
+)
+
+// agentOptions are the flags of "hanse agent".
+type agentOptions struct {
+	log          logOptions
+	dataDir      string
+	token        string
+	cluster      string
+	region       string
+	site         endpoint
+	healthListen string
+	servers      []string
+	svidTTL      time.Duration
+	withdrawTTL  time.Duration
+}
+
+func newAgentCommand() *cobra.Command {
+	var o agentOptions
+	cmd := &cobra.Command{
+		Use:   "agent",
+		Short: "Run the agent of a site",
+		Long: `The agent joins its site to the federation, outbound only, with a one-time token. It is the site's CA, knows its workloads, publishes
+what they export, imports what others export, and configures the site's Envoys. It keeps its state on disk and goes on without the
+federation, also after a restart.
+
+Ports: 7710 proxies of the site (mutual TLS), 7711 health and metrics (loopback).`,
+		Example: `  hanse token create cluster eu --export shop          # on an operator's machine
+  hanse agent --cluster eu --region eu --token hanse-cluster-1.…`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := o.validate(); err != nil {
+				return err
+			}
+			logger, err := o.log.logger()
+			if err != nil {
+				return err
+			}
+			return runAgent(cmd.Context(), o, logger)
+		},
+	}
+	f := cmd.Flags()
+	o.log.bind(f)
+	o.site.flag = ""
+	f.StringVar(&o.dataDir, "data-dir", "/var/lib/hanse/agent", "folder for identity, CA, registrations and cache")
+	f.StringVar(&o.token, "token", "", "join token; needed once")
+	f.StringVar(&o.cluster, "cluster", "", "name of this cluster or site in the federation")
+	f.StringVar(&o.region, "region", "", "region of the site")
+	f.StringVar(&o.site.listen, "listen", "0.0.0.0:7710", "address to listen on for the site's proxies")
+	f.StringVar(&o.site.advertise, "advertise", "", "host:port at which the site's proxies reach the agent (default: the listen address, or this host's name)")
+	f.StringVar(&o.healthListen, "health-listen", "127.0.0.1:7711", "address for /healthz, /readyz and /metrics (plain HTTP)")
+	f.StringSliceVar(&o.servers, "server", nil, "gRPC address host:port of federation nodes (default: as the federation tells)")
+	f.DurationVar(&o.svidTTL, "svid-ttl", 24*time.Hour, "life of workload certificates; they are renewed from a third of it on")
+	f.DurationVar(&o.withdrawTTL, "withdraw-ttl", 10*time.Second, "how long a workload stays after its proxy vanished")
+	return cmd
+}
+
+func (o *agentOptions) validate() error {
+	if err := model.ValidateLabel("--cluster", o.cluster); err != nil {
+		return usageError("%w", err)
+	}
+	if err := model.ValidateLabel("--region", o.region); err != nil {
+		return usageError("%w", err)
+	}
+	if _, _, err := net.SplitHostPort(o.site.listen); err != nil {
+		return usageError("--listen %q is not host:port", o.site.listen)
+	}
+	if o.svidTTL < time.Minute {
+		return usageError("--svid-ttl %s is too short: give at least 1m", o.svidTTL)
+	}
+	return nil
+}
+
+// runAgent wires a site's agent, from the disk outwards: what is known is served to the site before the federation answers.
+func runAgent(ctx context.Context, o agentOptions, logger *slog.Logger) error {
+	if err := openDataDir(o.dataDir); err != nil {
+		return err
+	}
+	siteListener, err := listen("listen", o.site.listen)
+	if err != nil {
+		return err
+	}
+	health, err := listen("health-listen", o.healthListen)
+	if err != nil {
+		return err
+	}
+	a := &agentParts{opts: o, clock: clock.Real{}, logger: logger, registry: newRegistry()}
+	if err := a.becomeMember(ctx); err != nil {
+		return err
+	}
+	if err := a.openSite(); err != nil {
+		return err
+	}
+	if err := a.assemble(ctx); err != nil {
+		return err
+	}
+	admin, err := listenSocket(filepath.Join(o.dataDir, adminSocketName))
+	if err != nil {
+		return err
+	}
+	logger.Info("agent starts", "cluster", o.cluster, "trust_domain", a.member.TrustDomain, "site", a.siteAddress)
+	err = run.Group(ctx,
+		a.runSource,
+		a.core.run,
+		a.uplink.Run,
+		a.prober.Run,
+		a.publisher.Run,
+		a.renewMember,
+		func(ctx context.Context) error { return serveGRPC(ctx, a.siteServer, siteListener) },
+		func(ctx context.Context) error { return serveHTTP(ctx, admin, a.adminHandler()) },
+		func(ctx context.Context) error {
+			return serveHTTP(ctx, health, healthHandler(a.notReady, a.registry))
+		},
+	)
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// becomeMember loads who this agent is, or joins with its token.
+func (a *agentParts) becomeMember(ctx context.Context) error {
+	member, err := loadMember(a.opts.dataDir, a.opts.cluster)
+	if errors.Is(err, fs.ErrNotExist) {
+		if a.opts.token == "" {
+			return usageError("--data-dir %s is empty: give --token, made by 'hanse token create cluster %s'", a.opts.dataDir, a.opts.cluster)
+		}
+		t, parseErr := token.Parse(a.opts.token)
+		if parseErr != nil {
+			return usageError("--token: %w", parseErr)
+		}
+		say := func(err error) { a.logger.Warn("waiting for the federation to let this cluster in", "error", err) }
+		err = retryUnavailable(ctx, say, func() error {
+			var attempt error
+			member, attempt = joinCluster(ctx, a.opts, t, a.clock.Now())
+			return attempt
+		})
+	}
+	if err != nil {
+		return err
+	}
+	a.member = member
+	a.identity = identity.NewSource(a.clock)
+	if err := loadCredentials(a.identity, filepath.Join(a.opts.dataDir, agentKeyFile), filepath.Join(a.opts.dataDir, agentChainFile)); err != nil {
+		return err
+	}
+	c, _ := a.identity.Get()
+	a.key = c.Key
+	return nil
+}
+
+// listenSocket opens an admin socket that only this user may use. A socket left by a killed process is replaced.
+func listenSocket(path string) (net.Listener, error) {
+	if len(path) > 107 {
+		return nil, fmt.Errorf("the path of the socket %s is longer than 107 bytes: choose a shorter --data-dir", path)
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		_ = l.Close()
+		return nil, err
+	}
+	return ownUserOnly{l}, nil
+}
+
+func pinOf(root []byte) []byte {
+	sum := sha256.Sum256(root)
+	return sum[:]
+}

@@ -1,0 +1,155 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/hanse-mesh/hanse/api/model"
+	"github.com/hanse-mesh/hanse/cluster-agent/export"
+	"github.com/hanse-mesh/hanse/cluster-agent/probe"
+	"github.com/hanse-mesh/hanse/gateway/route"
+	"github.com/hanse-mesh/hanse/gateway/snapshot"
+)
+
+// build derives the site's snapshot; nil while too little is known to configure any Envoy.
+func (c *siteCore) build() *snapshot.Snapshot {
+	in, ok := c.inputs()
+	if !ok {
+		return nil
+	}
+	return snapshot.Build(in)
+}
+
+// inputs gathers what a snapshot is derived from.
+func (c *siteCore) inputs() (snapshot.Inputs, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.sourced {
+		return snapshot.Inputs{}, false
+	}
+	in := snapshot.Inputs{
+		Federation: c.member.Federation, Cluster: c.member.Cluster, TrustDomain: c.member.TrustDomain,
+		Workloads: slices.Collect(maps.Values(c.workloads)),
+		Gateways:  map[model.ClusterName][]route.GatewayPoint{},
+		Members:   map[model.ClusterName]model.Cluster{c.member.Cluster: c.own()},
+		VIPs:      maps.Clone(c.vips),
+		Ramps:     c.failback.Ramps(),
+	}
+	if c.view != nil {
+		in.Members, in.Failover, in.Exports = c.view.Clusters, c.view.FailoverList(), c.view.ExportList()
+	}
+	for _, origin := range c.imports.All() {
+		if c.memberOf(origin.Origin).Incarnation != origin.Version.Incarnation {
+			continue
+		}
+		for _, r := range origin.Records {
+			if r.Service != nil {
+				in.Imports = append(in.Imports, snapshot.Import{Cluster: origin.Origin, Record: *r.Service})
+			}
+		}
+		in.Gateways[origin.Origin] = gatewayPoints(c.out.points(origin.Origin))
+	}
+	for _, e := range c.bundles.Entries() {
+		if e.Bundle.TrustDomain == c.member.TrustDomain || c.trusted(e.Bundle.TrustDomain) {
+			in.Bundles = append(in.Bundles, e.Bundle)
+		}
+	}
+	return in, true
+}
+
+// trusted reports whether a trust domain is a member's.
+func (c *siteCore) trusted(trustDomain string) bool {
+	if c.view == nil {
+		return false
+	}
+	_, ok := c.view.ClusterByTrustDomain(trustDomain)
+	return ok
+}
+
+func gatewayPoints(points []probe.Point) []route.GatewayPoint {
+	out := make([]route.GatewayPoint, len(points))
+	for i, p := range points {
+		out[i] = route.GatewayPoint{
+			Address: p.Address.String(), Port: p.Port, Locality: p.Locality, Draining: p.Draining, Reach: reachability(p.State),
+		}
+	}
+	return out
+}
+
+func reachability(s probe.State) route.Reachability {
+	switch s {
+	case probe.Good:
+		return route.ReachGood
+	case probe.Bad:
+		return route.ReachBad
+	default:
+		return route.ReachUnknown
+	}
+}
+
+// targets are the gateways that this cluster imports from.
+func (c *siteCore) targets() []probe.Target {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var out []probe.Target
+	for _, origin := range c.imports.All() {
+		for _, r := range origin.Records {
+			for _, g := range r.Gateways {
+				out = append(out, probe.Target{
+					Cluster: origin.Origin, Gateway: g.Name, Address: g.Address, Port: g.Port, Locality: g.Locality, Draining: g.Draining,
+					SNI: model.GatewaySNI(origin.Origin, c.member.Federation),
+				})
+			}
+		}
+	}
+	return out
+}
+
+// records are what the site publishes, once it knows both its workloads and the federation's rules.
+func (c *siteCore) records() ([]model.Record, bool) {
+	status := c.out.status()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.sourced || c.view == nil {
+		return nil, false
+	}
+	out, dropped := export.Records(export.Input{
+		Cluster: c.own(), Rules: c.view.ExportList(), Workloads: slices.Collect(maps.Values(c.workloads)),
+	})
+	c.dropped = dropped
+	status.Dropped = append(status.Dropped, dropped...)
+	for _, r := range c.refused {
+		status.Dropped = append(status.Dropped, fmt.Sprintf("the federation refuses %s: %s", r.Key, r.Reason))
+	}
+	for _, origin := range c.imports.All() {
+		status.Dropped = append(status.Dropped, origin.Refused...)
+	}
+	for _, e := range c.bundles.Entries() {
+		if e.Introduced {
+			status.Introduced = append(status.Introduced, introducedText(e.Bundle.TrustDomain, e.Sole))
+		}
+	}
+	slices.Sort(status.Dropped)
+	return append(out, model.Record{Cluster: c.member.Cluster, Status: &status}), true
+}
+
+func introducedText(trustDomain string, sole bool) string {
+	if sole {
+		return trustDomain + " (by one node: no second one could be asked)"
+	}
+	return trustDomain
+}
+
+// problemsFor lists what of a workload's registration cannot be offered.
+func problemsFor(s *snapshot.Snapshot, id string) []string {
+	if s == nil {
+		return nil
+	}
+	i, ok := slices.BinarySearchFunc(s.Workloads, id, func(w *snapshot.Workload, id string) int { return strings.Compare(w.ID, id) })
+	if !ok {
+		return nil
+	}
+	return s.Workloads[i].Problems
+}

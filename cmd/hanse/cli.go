@@ -1,0 +1,199 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hanse-mesh/hanse/api/model"
+	"github.com/hanse-mesh/hanse/federation/rest"
+)
+
+// newOperatorCommands returns what an operator runs against a federation's REST API.
+func newOperatorCommands() []*cobra.Command {
+	var opts operatorOptions
+	commands := []*cobra.Command{
+		newStatusCommand(&opts), newClusterCommand(&opts), newNodeCommand(&opts), newServiceCommand(&opts),
+		newTokenCommand(&opts), newApplyCommand(&opts), newPolicyCommand(&opts),
+	}
+	for _, c := range commands {
+		opts.bind(c)
+	}
+	return commands
+}
+
+// noArgs refuses arguments with a usage error.
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usageError("%s takes no arguments, but got %q", cmd.CommandPath(), args)
+	}
+	return nil
+}
+
+// oneArg wants exactly one argument, which what describes.
+func oneArg(what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) != 1 {
+			return usageError("%s needs one argument: %s", cmd.CommandPath(), what)
+		}
+		return nil
+	}
+}
+
+// readCommand is a command that shows one GET as a table or as JSON.
+func readCommand[T any](opts *operatorOptions, use, short, example, path string, table func(io.Writer, T)) *cobra.Command {
+	var out output
+	cmd := &cobra.Command{
+		Use: use, Short: short, Example: example, Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := opts.client()
+			if err != nil {
+				return err
+			}
+			var v T
+			if err := c.do(cmd.Context(), http.MethodGet, path, nil, &v); err != nil {
+				return err
+			}
+			return out.print(cmd, v, func(w io.Writer) { table(w, v) })
+		},
+	}
+	out.bind(cmd)
+	return cmd
+}
+
+func newStatusCommand(opts *operatorOptions) *cobra.Command {
+	return readCommand(opts, "status", "Show the federation at a glance", "  hanse status\n  hanse status -o json", "/v1/status", printStatus)
+}
+
+func printStatus(w io.Writer, s rest.Status) {
+	fmt.Fprintf(w, "federation %s, seen from node %s (leader %s, index %d)\n", s.Federation, s.Node, orNone(s.Leader), s.Index)
+	if s.OutageBudgetSeconds != nil {
+		fmt.Fprintf(w, "outage budget: %s until the first certificate runs out\n", shortDuration(time.Duration(*s.OutageBudgetSeconds*float64(time.Second))))
+	}
+	fmt.Fprintln(w)
+	printNodes(w, rest.NodeList{Nodes: s.Nodes})
+	fmt.Fprintln(w)
+	printClusters(w, rest.ClusterList{Clusters: s.Clusters})
+	fmt.Fprintln(w)
+	if len(s.Problems) == 0 {
+		fmt.Fprintln(w, "no problems")
+		return
+	}
+	fmt.Fprintln(w, "problems:")
+	for _, p := range s.Problems {
+		fmt.Fprintf(w, "  %s\n", p)
+	}
+}
+
+func orNone(s string) string {
+	if s == "" {
+		return "none"
+	}
+	return s
+}
+
+func newNodeCommand(opts *operatorOptions) *cobra.Command {
+	cmd := &cobra.Command{Use: "node", Short: "Federation nodes"}
+	cmd.AddCommand(readCommand(opts, "list", "List the federation nodes", "  hanse node list", "/v1/nodes", printNodes))
+	return cmd
+}
+
+func printNodes(w io.Writer, l rest.NodeList) {
+	row(w, "NODE", "REGION", "ALIVE", "LEADER", "GRPC", "REST")
+	for _, n := range l.Nodes {
+		row(w, n.Name, n.Region, yesNo(n.Alive), yesNo(n.Leader), n.GRPCAddress, n.RESTAddress)
+	}
+}
+
+func newClusterCommand(opts *operatorOptions) *cobra.Command {
+	cmd := &cobra.Command{Use: "cluster", Short: "Member clusters and sites"}
+	remove := &cobra.Command{
+		Use: "remove NAME", Short: "End a cluster's membership: its services, bundle and agent stop counting at once",
+		Example: "  hanse cluster remove eu-west", Args: oneArg("the cluster's name"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return deleteAndSay(cmd, opts, "/v1/clusters/"+args[0], "cluster "+args[0]+" removed")
+		},
+	}
+	cmd.AddCommand(readCommand(opts, "list", "List the member clusters", "  hanse cluster list", "/v1/clusters", printClusters), remove)
+	return cmd
+}
+
+func printClusters(w io.Writer, l rest.ClusterList) {
+	row(w, "CLUSTER", "REGION", "TRUST DOMAIN", "FEED AGE", "GATEWAYS", "PROXIES", "MAY EXPORT")
+	for _, c := range l.Clusters {
+		age, proxies := "never", "-"
+		if c.Feed != nil {
+			age = shortDuration(time.Duration(c.Feed.AgeSeconds * float64(time.Second)))
+			if c.Feed.Stale {
+				age += " (stale)"
+			}
+		}
+		if c.Status != nil {
+			proxies = fmt.Sprintf("%d of %d", connectedProxies(c.Status.Proxies), len(c.Status.Proxies))
+		}
+		row(w, c.Name, c.Region, c.TrustDomain, age, len(c.Gateways), proxies, strings.Join(c.ExportNamespaces, ","))
+	}
+}
+
+func connectedProxies(list []model.ProxyStatus) int {
+	n := 0
+	for _, p := range list {
+		if p.Connected {
+			n++
+		}
+	}
+	return n
+}
+
+func newServiceCommand(opts *operatorOptions) *cobra.Command {
+	cmd := &cobra.Command{Use: "service", Short: "Services of the federation"}
+	cmd.AddCommand(readCommand(opts, "list", "List who offers what, where, how healthy and how fresh", "  hanse service list", "/v1/services", printServices))
+	return cmd
+}
+
+func printServices(w io.Writer, l rest.ServiceList) {
+	row(w, "SERVICE", "CLUSTER", "PORTS", "READY", "LOCALITIES", "CALLED FROM", "AGE")
+	for _, s := range l.Services {
+		for _, o := range s.Offers {
+			ready, total := o.Ready()
+			age := shortDuration(time.Duration(o.AgeSeconds * float64(time.Second)))
+			if o.Stale {
+				age += " (stale)"
+			}
+			row(w, s.ServiceKey, o.Cluster, portsText(o.Ports), fmt.Sprintf("%d/%d", ready, total),
+				localitiesText(o.Capacity), strings.Join(o.ImportedBy, ","), age)
+		}
+	}
+}
+
+func portsText(ports []model.Port) string {
+	out := make([]string, len(ports))
+	for i, p := range ports {
+		out[i] = fmt.Sprintf("%d/%s", p.Number, p.Protocol)
+	}
+	return strings.Join(out, ",")
+}
+
+func localitiesText(capacity []model.Capacity) string {
+	out := make([]string, len(capacity))
+	for i, c := range capacity {
+		out[i] = fmt.Sprintf("%s=%d/%d", c.Locality, c.Ready, c.Total)
+	}
+	return strings.Join(out, ",")
+}
+
+func deleteAndSay(cmd *cobra.Command, opts *operatorOptions, path, done string) error {
+	c, err := opts.client()
+	if err != nil {
+		return err
+	}
+	if err := c.do(cmd.Context(), http.MethodDelete, path, nil, nil); err != nil {
+		return err
+	}
+	fmt.Fprintln(cmd.OutOrStdout(), done)
+	return nil
+}

@@ -1,0 +1,199 @@
+package main
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
+
+	"github.com/hanse-mesh/hanse/api/model"
+	"github.com/hanse-mesh/hanse/internal/atomicfile"
+	"github.com/hanse-mesh/hanse/trust/ca"
+	"github.com/hanse-mesh/hanse/trust/identity"
+	"github.com/hanse-mesh/hanse/trust/token"
+)
+
+const (
+	// issuingTTL is how long a node's issuing CA lives; it is certified anew when the node joins again.
+	issuingTTL = 5 * 365 * 24 * time.Hour
+	// firstNodeTokenTTL is how long the tokens that "server init" prints may be used.
+	firstNodeTokenTTL = 24 * time.Hour
+	// firstNodeTokens is how many nodes "server init" invites: with itself they are three, which survive the loss of one.
+	firstNodeTokens = 2
+)
+
+// founded is what "server init" prints.
+type founded struct {
+	Federation        string   `json:"federation"`
+	OperatorTokenFile string   `json:"operatorTokenFile"`
+	RootKeyFile       string   `json:"rootKeyFile"`
+	NodeTokens        []string `json:"nodeTokens"`
+}
+
+func newServerInitCommand() *cobra.Command {
+	var opts serverOptions
+	var out output
+	var federation, tokenFile, rootKeyFile string
+	cmd := &cobra.Command{
+		Use:   "init",
+		Short: "Make a new federation, with this machine as its first node",
+		Long: `Makes the federation's root CA, this node's identity and the first tokens in --data-dir. The root's key is written to
+--root-key-file for you to keep offline: no server holds it. Start the node afterwards with 'hanse server' and the same flags.`,
+		Example: `  hanse server init --federation example.org --region eu
+  hanse server --region eu`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := opts.validate(); err != nil {
+				return err
+			}
+			if _, err := spiffeid.TrustDomainFromString(federation); err != nil || federation == "" {
+				return usageError("--federation %q is not a trust domain: use lower-case letters, digits, '.', '-', for example example.org", federation)
+			}
+			made, err := found(opts, federation, tokenFile, rootKeyFile)
+			if err != nil {
+				return err
+			}
+			return out.print(cmd, made, func(w io.Writer) { explainFounded(w, opts, made) })
+		},
+	}
+	opts.bind(cmd)
+	out.bind(cmd)
+	cmd.Flags().StringVar(&federation, "federation", "", "name of the federation: the trust domain of its nodes and agents, for example example.org")
+	cmd.Flags().StringVar(&tokenFile, "operator-token-file", defaultTokenFile(), "where to write the first operator token")
+	cmd.Flags().StringVar(&rootKeyFile, "root-key-file", "hanse-root.key", "where to write the federation's root key: keep it offline")
+	return cmd
+}
+
+func explainFounded(w io.Writer, opts serverOptions, made founded) {
+	fmt.Fprintf(w, `Federation %s is made. Start this node with the same flags:
+
+  hanse server --data-dir %s --name %s --region %s
+
+Add two more nodes, each with a token of its own (valid for %s):
+
+`, made.Federation, opts.dataDir, opts.name, opts.region, firstNodeTokenTTL)
+	for _, t := range made.NodeTokens {
+		fmt.Fprintf(w, "  hanse server --name NAME --region REGION --join %s\n", t)
+	}
+	fmt.Fprintf(w, `
+Your operator token is in %s: with it, 'hanse status' works from here.
+The root key is in %s. Move it to a safe place offline; no server needs it.
+`, made.OperatorTokenFile, made.RootKeyFile)
+}
+
+// found makes a federation in an empty data folder.
+func found(opts serverOptions, federation, tokenFile, rootKeyFile string) (founded, error) {
+	if err := openDataDir(opts.dataDir); err != nil {
+		return founded{}, err
+	}
+	if _, err := os.Stat(filepath.Join(opts.dataDir, nodeFile)); !errors.Is(err, fs.ErrNotExist) {
+		return founded{}, fmt.Errorf("--data-dir %s already belongs to a node: start it with 'hanse server', or choose an empty folder", opts.dataDir)
+	}
+	node, err := opts.node()
+	if err != nil {
+		return founded{}, err
+	}
+	now := time.Now()
+	root, err := ca.NewRoot(ca.RootOptions{TrustDomain: federation, CommonName: "Hanse federation root", Now: now})
+	if err != nil {
+		return founded{}, err
+	}
+	// The root key goes to the operator's file first: if that fails, nothing has been made that could not be made again.
+	if err := writeRootKey(rootKeyFile, root); err != nil {
+		return founded{}, err
+	}
+	if err := foundIdentity(opts.dataDir, federation, node, root, now); err != nil {
+		return founded{}, err
+	}
+	return foundTokens(opts.dataDir, federation, node, root, now, tokenFile, rootKeyFile)
+}
+
+func writeRootKey(path string, root *ca.Authority) error {
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("--root-key-file %s exists: move it away, or choose another path", path)
+	}
+	key, err := x509.MarshalPKCS8PrivateKey(root.Signer())
+	if err != nil {
+		return err
+	}
+	text := append(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}),
+		pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: root.Root()})...)
+	return atomicfile.Write(path, text, 0o600)
+}
+
+// foundIdentity makes the first node's key and issuing CA, both certified by the root.
+func foundIdentity(dir, federation string, node model.Node, root *ca.Authority, now time.Time) error {
+	issuingKey, err := identity.LoadOrCreateKey(filepath.Join(dir, issuingKeyFile))
+	if err != nil {
+		return err
+	}
+	csr, err := ca.CSR(issuingKey, issuingName(node.Name))
+	if err != nil {
+		return err
+	}
+	chain, err := root.Intermediate(csr, ca.IntermediateOptions{CommonName: issuingName(node.Name), TTL: issuingTTL, Now: now})
+	if err != nil {
+		return err
+	}
+	if err := identity.SaveChain(filepath.Join(dir, issuingChainFile), chain); err != nil {
+		return err
+	}
+	issuing, err := ca.NewAuthority(issuingKey, chain)
+	if err != nil {
+		return err
+	}
+	gossipKey := make([]byte, 32)
+	if _, err := rand.Read(gossipKey); err != nil {
+		return err
+	}
+	if err := saveNodeIdentity(dir, nodeIdentity{Federation: federation, Name: node.Name, GossipKeys: [][]byte{gossipKey}}); err != nil {
+		return err
+	}
+	return issueOwnCertificate(dir, issuing, federation, node, now)
+}
+
+// foundTokens makes the operator's and the first nodes' tokens; the node proposes them when it starts for the first time.
+func foundTokens(dir, federation string, node model.Node, root *ca.Authority, now time.Time, tokenFile, rootKeyFile string) (founded, error) {
+	pin := sha256.Sum256(root.Root())
+	operator, err := token.New(model.TokenOperator, rand.Reader, federation, pin[:], []string{node.RESTAddress})
+	if err != nil {
+		return founded{}, err
+	}
+	begin := founding{Root: root.Root(), Operator: keptToken(operator, now, time.Time{})}
+	made := founded{Federation: federation, OperatorTokenFile: tokenFile, RootKeyFile: rootKeyFile}
+	for range firstNodeTokens {
+		t, err := token.New(model.TokenNode, rand.Reader, federation, pin[:], []string{node.GRPCAddress})
+		if err != nil {
+			return founded{}, err
+		}
+		begin.NodeTokens = append(begin.NodeTokens, keptToken(t, now, now.Add(firstNodeTokenTTL)))
+		made.NodeTokens = append(made.NodeTokens, t.String())
+	}
+	data, err := json.Marshal(begin)
+	if err != nil {
+		return founded{}, err
+	}
+	if err := atomicfile.Write(filepath.Join(dir, foundingFile), data, 0o600); err != nil {
+		return founded{}, err
+	}
+	if err := os.MkdirAll(filepath.Dir(tokenFile), 0o700); err != nil {
+		return founded{}, err
+	}
+	return made, atomicfile.Write(tokenFile, []byte(operator.String()+"\n"), 0o600)
+}
+
+// keptToken is what the federation keeps of a token.
+func keptToken(t token.Token, now, expires time.Time) foundingToken {
+	return foundingToken{ID: t.ID, Kind: t.Kind, SecretHash: token.Hash(t.Secret), CreatedAt: now, ExpiresAt: expires}
+}

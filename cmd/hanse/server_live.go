@@ -1,0 +1,191 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/hanse-mesh/hanse/api/model"
+	"github.com/hanse-mesh/hanse/federation/rest"
+	"github.com/hanse-mesh/hanse/federation/state"
+	"github.com/hanse-mesh/hanse/trust/identity"
+	"github.com/hanse-mesh/hanse/trust/token"
+)
+
+// restTLS serves the REST API: operators prove themselves by token, so client certificates are not asked for.
+func restTLS(src *identity.Source) *tls.Config {
+	c := src.ServerTLS(identity.ServerOptions{})
+	c.ClientAuth = tls.NoClientCert
+	c.NextProtos = []string{"http/1.1"}
+	return c
+}
+
+func (p *serverParts) restHandler() http.Handler {
+	return rest.New(rest.Config{
+		Node: p.node.Name, Version: version, Consensus: p.consensus, Catalog: p.store, Live: liveView{p},
+		Forward: p.forward, Mint: p.mint, Clock: p.clock, Logger: p.logger,
+	})
+}
+
+// forward sends an operator's request on to the leader, with the operator's own credential.
+func (p *serverParts) forward(w http.ResponseWriter, r *http.Request, to model.Node) {
+	config := p.identity.ClientTLS(identity.MatchNode(p.own.Federation, to.Name))
+	config.NextProtos = []string{"http/1.1"}
+	proxy := &httputil.ReverseProxy{
+		Rewrite: func(pr *httputil.ProxyRequest) {
+			pr.SetURL(&url.URL{Scheme: "https", Host: to.RESTAddress})
+		},
+		Transport: &http.Transport{TLSClientConfig: config, DisableKeepAlives: true, ResponseHeaderTimeout: callTimeout},
+		ErrorLog:  slog.NewLogLogger(p.logger.Handler(), slog.LevelDebug),
+		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) {
+			w.Header().Set("Retry-After", "1")
+			w.Header().Set("Content-Type", "application/problem+json")
+			w.WriteHeader(http.StatusServiceUnavailable)
+			fmt.Fprintf(w, `{"title":"Service Unavailable","status":503,"detail":%q}`, "the leader "+to.Name+" does not answer: "+err.Error())
+		},
+	}
+	proxy.ServeHTTP(w, r)
+}
+
+// mint makes a token that carries the addresses at which it can be used.
+func (p *serverParts) mint(kind model.TokenKind, v *state.View) (model.Token, string, error) {
+	pin := sha256.Sum256(v.Root)
+	addresses := []string{}
+	for _, n := range v.NodeList() {
+		if kind == model.TokenOperator {
+			addresses = append(addresses, n.RESTAddress)
+		} else {
+			addresses = append(addresses, n.GRPCAddress)
+		}
+	}
+	t, err := token.New(kind, rand.Reader, v.Federation, pin[:], addresses)
+	if err != nil {
+		return model.Token{}, "", err
+	}
+	return model.Token{ID: t.ID, Kind: kind, SecretHash: token.Hash(t.Secret)}, t.String(), nil
+}
+
+// liveView is what this node sees of others at this moment.
+type liveView struct{ p *serverParts }
+
+func (l liveView) Connected() map[model.ClusterName]bool {
+	out := map[model.ClusterName]bool{}
+	for _, s := range l.p.server.Sessions() {
+		out[s.Cluster] = true
+	}
+	return out
+}
+
+func (l liveView) Alive() map[string]bool {
+	out := map[string]bool{l.p.node.Name: true}
+	for _, peer := range l.p.mesh.Peers() {
+		out[peer.Name] = peer.Alive
+	}
+	return out
+}
+
+func (l liveView) Refused(cluster model.ClusterName) []string {
+	var out []string
+	for _, r := range l.p.server.Refusals(cluster) {
+		out = append(out, r.Key+": "+r.Reason)
+	}
+	return out
+}
+
+// voters names the members of the Raft group that vote.
+func (p *serverParts) voters() []string {
+	var out []string
+	for _, peer := range p.consensus.Status().Peers {
+		if peer.Voter {
+			out = append(out, peer.Name)
+		}
+	}
+	return out
+}
+
+// announce keeps this node's own entry in the replicated state true: its addresses may have changed with its flags.
+func (p *serverParts) announce(ctx context.Context) error {
+	for {
+		v, changed := p.consensus.Watch()
+		if held, ok := v.Nodes[p.node.Name]; ok && held != p.node && p.consensus.IsLeader() {
+			if _, err := p.consensus.Propose(ctx, state.PutNode{Node: p.node}); err != nil {
+				p.logger.Warn("could not announce this node's addresses; trying again", "error", err)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-changed:
+		case <-p.clock.After(5 * time.Second):
+		}
+	}
+}
+
+// renewCertificate signs this node's certificate anew when two thirds of its life are over, or when its names have changed.
+func (p *serverParts) renewCertificate(ctx context.Context) error {
+	for {
+		if left := p.identity.Expiry().Sub(p.clock.Now()); left < nodeTTL/3 {
+			if err := p.issueAnew(); err != nil {
+				p.logger.Error("could not renew this node's certificate", "error", err, "left", left)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-p.clock.After(time.Hour):
+		}
+	}
+}
+
+func (p *serverParts) issueAnew() error {
+	dir := p.opts.dataDir
+	if err := issueOwnCertificate(dir, p.issuing, p.own.Federation, p.node, p.clock.Now()); err != nil {
+		return err
+	}
+	return loadCredentials(p.identity, filepath.Join(dir, nodeKeyFile), filepath.Join(dir, nodeChainFile))
+}
+
+// measure registers what an operator watches on a federation node.
+func (p *serverParts) measure() {
+	gauge(p.registry, "raft_is_leader", "1 on the leader", func() float64 { return boolGauge(p.consensus.IsLeader()) })
+	gauge(p.registry, "raft_applied_index", "Raft index of the last applied entry", func() float64 { return float64(p.consensus.View().Index) })
+	gauge(p.registry, "agents_connected", "agents with a session at this node", func() float64 { return float64(len(p.server.Sessions())) })
+	gauge(p.registry, "catalog_records", "records held in the catalog", func() float64 {
+		n := 0
+		for _, o := range p.store.Origins() {
+			n += o.Records
+		}
+		return float64(n)
+	})
+	gauge(p.registry, "catalog_oldest_feed_seconds", "age of the oldest member's feed", p.oldestFeed)
+	gauge(p.registry, "certificate_expiry_seconds", "time until this node's certificate ends", func() float64 {
+		return p.identity.Expiry().Sub(p.clock.Now()).Seconds()
+	})
+}
+
+func (p *serverParts) oldestFeed() float64 {
+	v := p.consensus.View()
+	ages := []float64{0}
+	for _, o := range p.store.Origins() {
+		if _, member := v.Clusters[o.Name]; member {
+			ages = append(ages, p.clock.Now().Sub(o.ProducedAt).Seconds())
+		}
+	}
+	return slices.Max(ages)
+}
+
+func boolGauge(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}

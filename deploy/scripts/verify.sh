@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# What "make verify" checks: format, module files, vet, lint, wire contracts, generated files, import rules and package comments.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+step() { printf '== %s\n' "$*"; }
+
+step "format"
+unformatted=$(gofmt -l $(git ls-files '*.go'))
+if [ -n "$unformatted" ]; then
+  printf 'not formatted (run gofmt -w):\n%s\n' "$unformatted"
+  exit 1
+fi
+
+step "module files"
+go mod tidy -diff
+go mod verify >/dev/null
+
+step "vet"
+go vet ./...
+go vet -tags e2e ./e2e/...
+
+step "lint"
+go tool -modfile=tools/staticcheck.mod staticcheck ./...
+
+step "wire contracts"
+go tool -modfile=tools/buf.mod buf lint
+if git cat-file -e HEAD~1:buf.yaml 2>/dev/null; then
+  go tool -modfile=tools/buf.mod buf breaking --against '.git#ref=HEAD~1'
+fi
+
+step "generated files"
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+go tool -modfile=tools/buf.mod buf generate -o "$scratch"
+diff -r "$scratch/api/gen" api/gen || { echo "generated files are stale: run make generate"; exit 1; }
+
+step "import rules and package comments"
+go test -count=1 ./internal/archtest
+
+echo "verify: ok"

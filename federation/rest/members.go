@@ -1,0 +1,139 @@
+package rest
+
+import (
+	"context"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/hanse-mesh/hanse/api/codec"
+	"github.com/hanse-mesh/hanse/api/model"
+	"github.com/hanse-mesh/hanse/federation/catalog"
+	"github.com/hanse-mesh/hanse/federation/state"
+)
+
+// ClusterView is a member with what its feed says.
+type ClusterView struct {
+	model.Cluster
+	// Connected is whether its agent has a session at the node that answers.
+	Connected bool `json:"connected"`
+	// Feed is nil until the cluster has published.
+	Feed     *Feed             `json:"feed,omitempty"`
+	Gateways []model.Gateway   `json:"gateways,omitempty"`
+	Status   *model.SiteStatus `json:"status,omitempty"`
+	// Refused says which of its records do not count, and why.
+	Refused []string `json:"refused,omitempty"`
+}
+
+// Feed is how new a cluster's records are.
+type Feed struct {
+	Epoch      uint64    `json:"epoch"`
+	Seq        uint64    `json:"seq"`
+	ProducedAt time.Time `json:"producedAt"`
+	// AgeSeconds is the time since its agent last confirmed them.
+	AgeSeconds float64 `json:"ageSeconds"`
+	Records    int     `json:"records"`
+	// Stale is true when the agent has been silent for longer than staleAfter.
+	Stale bool `json:"stale"`
+}
+
+// staleAfter is the silence after which a feed is shown as stale: several missed heartbeats.
+const staleAfter = 10 * time.Second
+
+// ClusterList lists the members by name.
+type ClusterList struct {
+	Clusters []ClusterView `json:"clusters"`
+}
+
+// NodeView is a federation node as the answering node sees it.
+type NodeView struct {
+	model.Node
+	Alive  bool `json:"alive"`
+	Leader bool `json:"leader"`
+}
+
+// NodeList lists the federation nodes by name.
+type NodeList struct {
+	Nodes []NodeView `json:"nodes"`
+}
+
+func (s *service) registerMembers(api huma.API) {
+	huma.Get(api, "/v1/clusters", func(context.Context, *struct{}) (*struct{ Body ClusterList }, error) {
+		return &struct{ Body ClusterList }{ClusterList{s.clusters()}}, nil
+	})
+	huma.Get(api, "/v1/clusters/{name}", s.getCluster)
+	huma.Delete(api, "/v1/clusters/{name}", s.removeCluster)
+	huma.Get(api, "/v1/nodes", func(context.Context, *struct{}) (*struct{ Body NodeList }, error) {
+		return &struct{ Body NodeList }{NodeList{s.nodes()}}, nil
+	})
+}
+
+func (s *service) getCluster(_ context.Context, in *namedInput) (*struct{ Body ClusterView }, error) {
+	for _, c := range s.clusters() {
+		if string(c.Name) == in.Name {
+			return &struct{ Body ClusterView }{c}, nil
+		}
+	}
+	return nil, huma.Error404NotFound("no cluster " + in.Name)
+}
+
+func (s *service) removeCluster(ctx context.Context, in *namedInput) (*struct{}, error) {
+	if _, err := s.Consensus.Propose(ctx, state.RemoveCluster{Name: model.ClusterName(in.Name)}); err != nil {
+		return nil, asProblem(err)
+	}
+	return nil, nil
+}
+
+func (s *service) clusters() []ClusterView {
+	v, connected := s.Consensus.View(), s.Live.Connected()
+	feeds := map[model.ClusterName]catalog.Origin{}
+	for _, o := range s.Catalog.Origins() {
+		feeds[o.Name] = o
+	}
+	out := []ClusterView{}
+	for _, c := range v.ClusterList() {
+		view := ClusterView{Cluster: c, Connected: connected[c.Name], Refused: s.Live.Refused(c.Name)}
+		if origin, ok := feeds[c.Name]; ok && origin.Version.Incarnation == c.Incarnation {
+			view.Feed = s.feed(origin)
+			view.Gateways, view.Status = s.siteRecords(c.Name)
+		}
+		out = append(out, view)
+	}
+	return out
+}
+
+func (s *service) feed(o catalog.Origin) *Feed {
+	age := max(0, s.Clock.Now().Sub(o.ProducedAt))
+	return &Feed{
+		Epoch: o.Version.Epoch, Seq: o.Version.Seq, ProducedAt: o.ProducedAt,
+		AgeSeconds: age.Seconds(), Records: o.Records, Stale: age > staleAfter,
+	}
+}
+
+// siteRecords reads the records that exist once per cluster.
+func (s *service) siteRecords(name model.ClusterName) ([]model.Gateway, *model.SiteStatus) {
+	records, _ := s.Catalog.Records(name)
+	var gateways []model.Gateway
+	var status *model.SiteStatus
+	if r, ok := records[model.GatewaysKey]; ok {
+		if rec, err := codec.UnmarshalRecord(r.Record); err == nil {
+			gateways = rec.Gateways
+		}
+	}
+	if r, ok := records[model.StatusKey]; ok {
+		if rec, err := codec.UnmarshalRecord(r.Record); err == nil {
+			status = rec.Status
+		}
+	}
+	return gateways, status
+}
+
+func (s *service) nodes() []NodeView {
+	leader, _, _ := s.Consensus.Leader()
+	alive := s.Live.Alive()
+	out := []NodeView{}
+	for _, n := range s.Consensus.View().NodeList() {
+		out = append(out, NodeView{Node: n, Alive: alive[n.Name] || n.Name == s.Node, Leader: n.Name == leader})
+	}
+	return out
+}

@@ -1,0 +1,96 @@
+package rest
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+)
+
+// Status is the federation at a glance, as the answering node sees it.
+type Status struct {
+	Federation string        `json:"federation"`
+	Node       string        `json:"node"`
+	Version    string        `json:"version"`
+	Leader     string        `json:"leader,omitempty"`
+	Index      uint64        `json:"index"`
+	Nodes      []NodeView    `json:"nodes"`
+	Clusters   []ClusterView `json:"clusters"`
+	Services   int           `json:"services"`
+	// OutageBudgetSeconds is how long the data plane would go on if every node and agent were lost now: the time until the first
+	// certificate runs out. It is absent until a cluster has reported.
+	OutageBudgetSeconds *float64 `json:"outageBudgetSeconds,omitempty"`
+	// Problems are what needs an operator's eye, worst first.
+	Problems []string `json:"problems"`
+}
+
+func (s *service) registerStatus(api huma.API) {
+	huma.Get(api, "/v1/status", func(context.Context, *struct{}) (*struct{ Body Status }, error) {
+		return &struct{ Body Status }{s.status()}, nil
+	})
+}
+
+func (s *service) status() Status {
+	v := s.Consensus.View()
+	leader, _, _ := s.Consensus.Leader()
+	st := Status{
+		Federation: v.Federation, Node: s.Node, Version: s.Version, Leader: leader, Index: v.Index,
+		Nodes: s.nodes(), Clusters: s.clusters(), Services: len(s.services("")), Problems: []string{},
+	}
+	if leader == "" {
+		st.Problems = append(st.Problems, "no leader: policy and membership cannot change until a majority of the nodes is up")
+	}
+	for _, n := range st.Nodes {
+		if !n.Alive {
+			st.Problems = append(st.Problems, fmt.Sprintf("node %s does not answer", n.Name))
+		}
+	}
+	for _, c := range st.Clusters {
+		st.Problems = append(st.Problems, c.problems()...)
+	}
+	st.OutageBudgetSeconds = outageBudget(st.Clusters, s.Clock.Now())
+	return st
+}
+
+func (c ClusterView) problems() []string {
+	var out []string
+	if c.Feed == nil {
+		return []string{fmt.Sprintf("cluster %s has not published anything yet", c.Name)}
+	}
+	if c.Feed.Stale {
+		out = append(out, fmt.Sprintf("cluster %s is silent for %.0f s: its last known state stays in force", c.Name, c.Feed.AgeSeconds))
+	}
+	for _, r := range c.Refused {
+		out = append(out, fmt.Sprintf("cluster %s: %s", c.Name, r))
+	}
+	if c.Status == nil {
+		return out
+	}
+	for _, d := range c.Status.Dropped {
+		out = append(out, fmt.Sprintf("cluster %s: %s", c.Name, d))
+	}
+	for _, p := range c.Status.Proxies {
+		for _, n := range p.Nacks {
+			out = append(out, fmt.Sprintf("cluster %s, proxy %s: its Envoy refused a configuration: %s", c.Name, p.Workload, n.Reason))
+		}
+	}
+	return out
+}
+
+func outageBudget(clusters []ClusterView, now time.Time) *float64 {
+	var first time.Time
+	for _, c := range clusters {
+		if c.Status == nil || c.Status.EarliestExpiry.IsZero() {
+			continue
+		}
+		if first.IsZero() || c.Status.EarliestExpiry.Before(first) {
+			first = c.Status.EarliestExpiry
+		}
+	}
+	if first.IsZero() {
+		return nil
+	}
+	left := max(0, first.Sub(now).Seconds())
+	return &left
+}
