@@ -91,5 +91,5 @@ func New(cfg Config) http.Handler {
 	s.registerTokens(api)
 	s.registerServices(api)
 	s.registerPolicies(api)
-	return s.authenticate(mux, s.route(mux))
+	return s.authenticate(mux, s.route(problems(mux)))
 }

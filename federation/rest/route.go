@@ -118,3 +118,35 @@ func (w *indexedWriter) WriteHeader(status int) {
 
 // Unwrap lets http.ResponseController reach the connection.
 func (w *indexedWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// problems answers what no route of the mux matches with a problem, where the mux itself would answer in plain text.
+func problems(mux *http.ServeMux) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h, pattern := mux.Handler(r)
+		if pattern != "" {
+			mux.ServeHTTP(w, r)
+			return
+		}
+		v := verdict{header: http.Header{}, status: http.StatusOK}
+		h.ServeHTTP(&v, r)
+		if allow := v.header.Get("Allow"); allow != "" {
+			w.Header().Set("Allow", allow)
+		}
+		writeProblem(w, v.status, fmt.Sprintf("%s %.200s is not part of this API: /openapi.json describes it", r.Method, r.URL.Path))
+	})
+}
+
+// verdict keeps of an answer what is not its text.
+type verdict struct {
+	header http.Header
+	status int
+}
+
+// Header returns the answer's header.
+func (v *verdict) Header() http.Header { return v.header }
+
+// Write drops the text.
+func (v *verdict) Write(data []byte) (int, error) { return len(data), nil }
+
+// WriteHeader keeps the status.
+func (v *verdict) WriteHeader(status int) { v.status = status }

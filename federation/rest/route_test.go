@@ -148,10 +148,9 @@ func TestABodyThatBreaksOffIsNotSentOn(t *testing.T) {
 
 func TestUnknownPathsAndMethods(t *testing.T) {
 	g := newGroup(t)
-	if a := g.do("lead", http.MethodGet, "/v2/status", ""); a.status != http.StatusNotFound {
-		t.Errorf("an unknown path gives %d", a.status)
-	}
-	if a := g.do("lead", http.MethodPatch, "/v1/status", "{}"); a.status != http.StatusMethodNotAllowed {
-		t.Errorf("an unknown method gives %d", a.status)
+	g.do("lead", http.MethodGet, "/v2/status", "").problem(http.StatusNotFound, "/v2/status", "openapi.json")
+	a := g.do("lead", http.MethodPatch, "/v1/failover-policies/p", "{}").problem(http.StatusMethodNotAllowed, "PATCH")
+	if allow := a.header.Get("Allow"); !strings.Contains(allow, "PUT") || !strings.Contains(allow, "DELETE") {
+		t.Errorf("Allow is %q", allow)
 	}
 }
