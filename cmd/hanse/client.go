@@ -79,6 +79,8 @@ func (o *operatorOptions) client() (*client, error) {
 		return nil, err
 	}
 	servers := t.Addresses
+	config := identity.PinnedClientTLS(t.Pin)
+	config.NextProtos = []string{"http/1.1"}
 	if len(o.servers) > 0 {
 		servers = o.servers
 	}
@@ -88,7 +90,7 @@ func (o *operatorOptions) client() (*client, error) {
 		http: &http.Client{
 			Timeout: o.timeout,
 			Transport: &http.Transport{
-				TLSClientConfig:       identity.PinnedClientTLS(t.Pin),
+				TLSClientConfig:       config,
 				DialContext:           (&net.Dialer{Timeout: 3 * time.Second}).DialContext,
 				ResponseHeaderTimeout: o.timeout,
 			},

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"os"
@@ -83,7 +85,11 @@ func healthHandler(ready readiness, r *prometheus.Registry) *http.ServeMux {
 
 // serveHTTP serves until ctx ends, then lets requests finish for a moment.
 func serveHTTP(ctx context.Context, l net.Listener, h http.Handler) error {
-	srv := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}
+	srv := &http.Server{
+		Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
+		// What a client does wrong in its TLS handshake is the client's to know.
+		ErrorLog: log.New(io.Discard, "", 0),
+	}
 	done := make(chan error, 1)
 	go func() { done <- srv.Serve(l) }()
 	select {

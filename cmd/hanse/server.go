@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -67,6 +68,8 @@ type serverParts struct {
 	issuing  *ca.Authority
 	own      nodeIdentity
 	founding *founding
+	// founded is set once the tokens that "server init" printed can be used.
+	founded atomic.Bool
 	clock    clock.Clock
 	logger   *slog.Logger
 
@@ -234,6 +237,7 @@ func (p *serverParts) gossipSeeds() []string {
 // found proposes what "server init" prepared, once, after the first start.
 func (p *serverParts) found(ctx context.Context) error {
 	if p.founding == nil {
+		p.founded.Store(true)
 		return nil
 	}
 	for _, t := range p.founding.NodeTokens {
@@ -241,6 +245,7 @@ func (p *serverParts) found(ctx context.Context) error {
 			return err
 		}
 	}
+	p.founded.Store(true)
 	return os.Remove(filepath.Join(p.opts.dataDir, foundingFile))
 }
 
@@ -264,6 +269,9 @@ func (p *serverParts) notReady() []string {
 	var missing []string
 	if _, _, ok := p.consensus.Leader(); !ok {
 		missing = append(missing, "no leader is known")
+	}
+	if !p.founded.Load() {
+		missing = append(missing, "the first tokens have not been committed yet")
 	}
 	if v := p.consensus.View(); v.Federation == "" {
 		missing = append(missing, "the replicated state has not arrived yet")

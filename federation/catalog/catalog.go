@@ -2,9 +2,10 @@
 // any order, more than once, from several sides.
 //
 // It is pure; its owner serialises access. The unit is the origin, not the record. An origin's states are ordered by (incarnation,
-// epoch, seq), ties by digest; the larger wins whole. Records are opaque bytes here, so that a node of another version can neither
-// change nor lose what it does not understand. Laws (tested): full states merge commutatively, associatively and idempotently; a
-// batch over a gap changes nothing; versions never go back.
+// epoch, seq), ties by digest and then by instance; the larger wins whole, with its own time. Records are opaque bytes here, so that a
+// node of another version can neither change nor lose what it does not understand. Laws (tested): full states merge commutatively,
+// associatively and idempotently; nodes that pull over gaps converge whoever tells whom; a batch over a gap changes nothing; versions
+// never go back.
 package catalog
 
 import (
@@ -50,7 +51,7 @@ type Outcome struct {
 	Changed bool
 	// Refreshed is true when only the time of the last confirmation moved on.
 	Refreshed bool
-	// Gap is true when a batch before this one is missing: the origin must be pulled from Held on.
+	// Gap is true when a batch before this one is missing: the origin must be pulled, from Held on, or in full when Clone is true too.
 	Gap bool
 	// Held is the version held after the call.
 	Held model.Version
@@ -67,6 +68,9 @@ func New(l Limits) *Catalog {
 
 // Merge takes a batch in.
 func (c *Catalog) Merge(b model.Batch) Outcome {
+	if b.To.IsZero() {
+		return Outcome{Err: fmt.Errorf("batch of %s has no version", b.Origin)}
+	}
 	held := c.origins[b.Origin]
 	if held == nil {
 		if len(c.origins) >= c.limits.Origins {
@@ -84,7 +88,7 @@ func (c *Catalog) Merge(b model.Batch) Outcome {
 }
 
 // Since returns what leads a holder of have to the held state: a delta when the removals in between are remembered, else everything.
-// It returns false when have is not older than what is held, or nothing is.
+// It returns false when have is not older than what is held, or nothing is. A full batch's slice is shared: do not change it.
 func (c *Catalog) Since(name model.ClusterName, have model.Version) (model.Batch, bool) {
 	o := c.origins[name]
 	if o == nil || o.version.Compare(have) <= 0 {
@@ -93,7 +97,7 @@ func (c *Catalog) Since(name model.ClusterName, have model.Version) (model.Batch
 	return o.since(name, have), true
 }
 
-// Full returns the whole held state of an origin.
+// Full returns the whole held state of an origin. The batch's slice is shared: do not change it.
 func (c *Catalog) Full(name model.ClusterName) (model.Batch, bool) {
 	o := c.origins[name]
 	if o == nil {
@@ -156,8 +160,8 @@ func (c *Catalog) Records(name model.ClusterName) (map[string]model.SignedRecord
 		return nil, false
 	}
 	out := make(map[string]model.SignedRecord, len(o.records))
-	for key, r := range o.records {
-		out[key] = r.signed
+	for _, r := range o.sorted() {
+		out[r.Key] = r
 	}
 	return out, true
 }

@@ -31,6 +31,7 @@ type imported struct {
 	version    model.Version
 	producedAt time.Time
 	instance   string
+	bytes      int
 	records    map[string]verified
 	// exported caches export until the next change.
 	exported *Imported
@@ -49,7 +50,7 @@ func NewImports(l Limits, verify Verify) *Imports {
 }
 
 // Apply takes a batch in. gap is true when a batch before it is missing: the origin must be asked for in full. A state older than the
-// held one is ignored: it comes from a node that lags behind.
+// held one is ignored: it comes from a node that lags behind. On an error nothing has changed.
 func (i *Imports) Apply(b model.Batch) (changed, gap bool, err error) {
 	held := i.origins[b.Origin]
 	switch {
@@ -58,51 +59,64 @@ func (i *Imports) Apply(b model.Batch) (changed, gap bool, err error) {
 	case held != nil && b.To.Compare(held.version) < 0:
 		return false, false, nil
 	case b.Full:
-		next := &imported{records: make(map[string]verified, len(b.Upserts))}
-		i.take(next, held, b)
-		i.origins[b.Origin] = next
-		return true, false, i.check(b.Origin)
+		return i.replace(b, held)
 	case held == nil || b.From != held.version:
 		return false, true, nil
 	}
-	i.take(held, held, b)
-	return len(b.Upserts)+len(b.Removals) > 0, false, i.check(b.Origin)
-}
-
-// take brings an origin to the batch's state; before is where unchanged records need not be verified again.
-func (i *Imports) take(to, before *imported, b model.Batch) {
-	for _, r := range b.Upserts {
-		to.records[r.Key] = i.verified(b.Origin, before, r)
+	if err := held.grown(b).check(b.Origin, i.limits); err != nil {
+		return false, false, err
 	}
 	for _, key := range b.Removals {
-		delete(to.records, key)
+		held.bytes -= size(held.records[key].signed)
+		delete(held.records, key)
+	}
+	i.take(held, held, b)
+	return len(b.Upserts)+len(b.Removals) > 0, false, nil
+}
+
+// replace takes a full state; held is where unchanged records need not be verified again.
+func (i *Imports) replace(b model.Batch, held *imported) (changed, gap bool, err error) {
+	next := &imported{records: make(map[string]verified, len(b.Upserts))}
+	if err := next.grown(b).check(b.Origin, i.limits); err != nil {
+		return false, false, err
+	}
+	if held == nil {
+		held = next
+	}
+	i.take(next, held, b)
+	i.origins[b.Origin] = next
+	return true, false, nil
+}
+
+// take brings an origin to the batch's version and records.
+func (i *Imports) take(to, before *imported, b model.Batch) {
+	for _, r := range b.Upserts {
+		v := i.verified(b.Origin, before, r)
+		to.bytes += size(v.signed) - size(to.records[r.Key].signed)
+		to.records[r.Key] = v
 	}
 	to.version, to.producedAt, to.instance, to.exported = b.To, b.ProducedAt, b.Instance, nil
 }
 
+// verified judges a record. One that is held is not verified again, and a true record of the past does not take the place of a newer one.
 func (i *Imports) verified(origin model.ClusterName, before *imported, r model.SignedRecord) verified {
-	var held verified
-	if before != nil {
-		held = before.records[r.Key]
-	}
-	if held.err == nil && bytes.Equal(held.signed.Record, r.Record) && bytes.Equal(held.signed.Signature, r.Signature) {
+	held, ok := before.records[r.Key]
+	ok = ok && held.err == nil
+	if ok && bytes.Equal(held.signed.Record, r.Record) && bytes.Equal(held.signed.Signature, r.Signature) {
 		return held
 	}
 	rec, err := i.verify(origin, r)
-	if err == nil && held.err == nil && rec.Version.Compare(held.decoded.Version) < 0 {
-		// A true record of the past must not take the place of a newer one: keep what is held.
+	if ok && err == nil && rec.Version.Compare(held.decoded.Version) < 0 {
 		return held
 	}
 	return verified{signed: r, decoded: rec, err: err}
 }
 
-// check drops what exceeds the limits, which the origin's nodes should not have let through.
-func (i *Imports) check(origin model.ClusterName) error {
-	if n := len(i.origins[origin].records); n > i.limits.Records {
-		delete(i.origins, origin)
-		return fmt.Errorf("origin %s is dropped: it has %d records, more than the limit of %d", origin, n, i.limits.Records)
-	}
-	return nil
+func (o *imported) grown(b model.Batch) extent {
+	return extent{len(o.records), o.bytes}.after(b, func(key string) (model.SignedRecord, bool) {
+		held, ok := o.records[key]
+		return held.signed, ok
+	})
 }
 
 // Reverify judges all records of an origin again, after its key has changed or become known.
@@ -186,7 +200,7 @@ func (i *Imports) Load(data []byte) error {
 	in := bytes.NewReader(data)
 	for in.Len() > 0 {
 		var p hansev1.Batch
-		if err := (protodelim.UnmarshalOptions{MaxSize: int64(i.limits.Bytes) * 2}).UnmarshalFrom(in, &p); err != nil {
+		if err := (protodelim.UnmarshalOptions{MaxSize: int64(in.Len())}).UnmarshalFrom(in, &p); err != nil {
 			return fmt.Errorf("load imports: %w", err)
 		}
 		b, err := codec.BatchFromProto(&p)

@@ -40,15 +40,16 @@ const (
 // rampPercents are the steps of a ramp, each rampStep long. After them it is over.
 var rampPercents = [...]uint32{10, 25, 50}
 
-// Step observes all capacities at now. Capacity that was seen unavailable and is available again climbs 10, 25, 50, 100 % over 30 s;
-// what is available at first sight has 100 %. The changed ramps are in no particular order.
+// Step observes all capacities at now. Capacity that was available, died and is available again climbs 10, 25, 50, 100 % over 30 s;
+// what becomes available for the first time has 100 %. The changed ramps are in no particular order.
 func (f Failback) Step(observed Available, now time.Time) (Failback, []RampChange) {
 	changed := map[RampKey]capacityState{}
 	var actions []RampChange
 	var forgotten []RampKey
 	for k, available := range observed {
-		if _, ok := f.known[k]; !ok {
-			changed[k] = capacityState{available: available, since: now, percent: whole}
+		// What has never been available has nothing to fail back from: a workload that starts takes its share as soon as it is ready.
+		if _, ok := f.known[k]; !ok && available {
+			changed[k] = capacityState{available: true, since: now, percent: whole}
 		}
 	}
 	for k, before := range f.known {

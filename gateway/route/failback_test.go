@@ -58,11 +58,11 @@ func TestReturningCapacityClimbs(t *testing.T) {
 	}
 }
 
-func TestCapacityThatStartsUnavailableClimbs(t *testing.T) {
+func TestCapacityThatStartsUnavailableDoesNotClimb(t *testing.T) {
 	f, _ := Failback{}.Step(Available{keyB: false}, at(0))
 	f, _ = f.Step(Available{keyB: true}, at(1))
-	if f.Ramps()[keyB] != 10 {
-		t.Errorf("ramps %v", f.Ramps())
+	if len(f.Ramps()) != 0 {
+		t.Errorf("a workload that has just started is limited: %v", f.Ramps())
 	}
 }
 

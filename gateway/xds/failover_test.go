@@ -4,11 +4,13 @@ import (
 	"bufio"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -80,6 +82,7 @@ func testFrozen(t *testing.T, f *federation, client *http.Client) {
 	db := service(f.site, payments, 5432)
 	db.Assignments[0].Assignment.Priorities = []route.Priority{one(group("beta", "us", gate)), one(group("gamma", "ap", second))}
 	f.reach(gate, second)
+	f.placed("web", second, 2)
 	eventually(t, "call through the gateway", expect(client, "GET", f.url(), 200, "first"))
 	_, open := session(t, loopback(f.tcp))
 	if err := f.envoys["gate"].run.Signal(syscall.SIGSTOP); err != nil {
@@ -87,7 +90,10 @@ func testFrozen(t *testing.T, f *federation, client *http.Client) {
 	}
 	defer func() { _ = f.envoys["gate"].run.Signal(syscall.SIGCONT) }()
 	for i := range 200 {
-		st := time.Now(); a, _ := call(client, "GET", f.url(), ""); t.Log(i, time.Since(st), a.status, a.body[:10])
+		if st, a := time.Now(), (answer{}); i < 6 {
+			a, _ = call(client, "GET", f.url(), "")
+			t.Log(i, time.Since(st), a.status, a.body[:10])
+		}
 		if err := expect(client, "GET", f.url(), 200, "")(); err != nil {
 			t.Fatalf("a call while the gateway is frozen: %v", err)
 		}
@@ -100,4 +106,17 @@ func testFrozen(t *testing.T, f *federation, client *http.Client) {
 		t.Fatal(err)
 	}
 	eventually(t, "the gateway is used again", expect(client, "GET", f.url(), 200, "first"))
+}
+
+// placed waits until an Envoy has an endpoint in that many clusters.
+func (f *federation) placed(id string, e route.Endpoint, clusters int) {
+	f.t.Helper()
+	line := "::" + address{host: e.Address, port: e.Port}.String() + "::weight::"
+	eventually(f.t, id+" receives its endpoints", func() error {
+		a, err := call(f.envoys[id].admin, "GET", "http://admin/clusters", "")
+		if n := strings.Count(a.body, line); err == nil && n != clusters {
+			err = fmt.Errorf("%d clusters hold %s", n, line)
+		}
+		return err
+	})
 }
