@@ -189,7 +189,11 @@ func (p *proxyParts) live(ctx context.Context) error {
 		p.watchEnvoy,
 		p.runCheck,
 		p.client.RunRenewal,
-		func(ctx context.Context) error { return p.client.RunAttach(ctx, p.workload) },
+		func(ctx context.Context) error {
+			// After a restart the site still holds the workload as it was: saying "not ready" for a moment would move its callers.
+			p.waitSettled(ctx)
+			return p.client.RunAttach(ctx, p.workload)
+		},
 		func(life context.Context) error {
 			select {
 			case <-life.Done():
@@ -205,6 +209,22 @@ func (p *proxyParts) live(ctx context.Context) error {
 		return nil
 	}
 	return err
+}
+
+// settlePatience is how long the registration waits for the workload's first check and the Envoy.
+const settlePatience = 3 * time.Second
+
+func (p *proxyParts) waitSettled(ctx context.Context) {
+	enough := p.clock.After(settlePatience)
+	for !p.state.settled(p.relay.Cached()) {
+		select {
+		case <-ctx.Done():
+			return
+		case <-enough:
+			return
+		case <-p.clock.After(10 * time.Millisecond):
+		}
+	}
 }
 
 // leave takes the workload out of rotation and gives callers a moment to learn of it, before the Envoy is drained and stopped.

@@ -175,7 +175,11 @@ func (p *proxyParts) runCheck(ctx context.Context) error {
 // applyHealth tells the site and the Envoy. An Envoy told to fail its health check says GOAWAY on its connections, so that callers
 // whose connection leads to this workload alone move on.
 func (p *proxyParts) applyHealth(ctx context.Context) {
-	h := p.state.workloadHealth()
+	h, checked := p.state.workloadHealth()
+	if !checked {
+		// Nothing is known yet: an Envoy that was taken over keeps its connections.
+		return
+	}
 	p.client.SetHealth(h)
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
@@ -195,7 +199,8 @@ func (p *proxyParts) watchEnvoy(ctx context.Context) error {
 		attempt, cancel := context.WithTimeout(ctx, time.Second)
 		info, err := p.admin.ServerInfo(attempt)
 		cancel()
-		now := err == nil && info.State == envoy.StateLive
+		// An Envoy that is told to fail its health check is live all the same.
+		now := err == nil && (info.State == envoy.StateLive || info.State == envoy.StateDraining)
 		if now != live {
 			live = now
 			reason := "Envoy is not live"

@@ -14,6 +14,8 @@ type proxyState struct {
 	mu      sync.Mutex
 	reasons map[string]string
 	health  model.WorkloadHealth
+	// checkedOnce is set once the workload's check has given a result.
+	checkedOnce bool
 	// envoy is the release of the Envoy that was last seen live.
 	envoy   string
 	current configuration
@@ -110,7 +112,7 @@ func (s *proxyState) release() string {
 func (s *proxyState) checked(ready bool, reason string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.health.Ready, s.health.Reason = ready, reason
+	s.health.Ready, s.health.Reason, s.checkedOnce = ready, reason, true
 	if ready {
 		delete(s.reasons, "workload")
 	} else {
@@ -129,13 +131,22 @@ func (s *proxyState) drain(on bool) {
 	}
 }
 
-// workloadHealth is what the site is told: a workload whose Envoy is down cannot be called.
-func (s *proxyState) workloadHealth() model.WorkloadHealth {
+// settled reports whether the workload can be registered without a false word: its check has given a result, and an Envoy that has a
+// configuration is up.
+func (s *proxyState) settled(cached bool) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, down := s.reasons["envoy"]
+	return s.checkedOnce && (!cached && s.current.relayed == nil || !down)
+}
+
+// workloadHealth is what the site is told: a workload whose Envoy is down cannot be called. It returns false until there is a result.
+func (s *proxyState) workloadHealth() (model.WorkloadHealth, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	h := s.health
 	if reason, down := s.reasons["envoy"]; down && h.Ready {
 		h.Ready, h.Reason = false, reason
 	}
-	return h
+	return h, s.checkedOnce
 }

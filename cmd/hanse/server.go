@@ -70,8 +70,8 @@ type serverParts struct {
 	founding *founding
 	// founded is set once the tokens that "server init" printed can be used.
 	founded atomic.Bool
-	clock    clock.Clock
-	logger   *slog.Logger
+	clock   clock.Clock
+	logger  *slog.Logger
 
 	raft, grpcListener, restListener, health net.Listener
 

@@ -19,7 +19,11 @@ func (s *Server) agentPeer(ctx context.Context, grace time.Duration) (model.Clus
 	if err != nil {
 		return "", nil, status.Errorf(codes.Unauthenticated, "agent's certificate: %v", err)
 	}
-	cluster, ok := model.ClusterOfID(s.view().Federation, id.String())
+	federation := s.view().Federation
+	if federation == "" {
+		return "", nil, errBehind
+	}
+	cluster, ok := model.ClusterOfID(federation, id.String())
 	if !ok {
 		return "", nil, status.Errorf(codes.PermissionDenied, "%s is not an agent of this federation", id)
 	}
@@ -41,6 +45,17 @@ func (s *Server) nodePeer(ctx context.Context) error {
 		return status.Errorf(codes.PermissionDenied, "node %s is not in the federation: it was removed, or this node has not heard of it yet", name)
 	}
 	return nil
+}
+
+// errBehind is the answer of a node that has just started and does not know yet who is a member.
+var errBehind = status.Error(codes.Unavailable, "this node has not caught up with the federation yet: ask another one, or try again")
+
+// deny turns a denial into errBehind while no leader is known: what this node holds may be old.
+func (s *Server) deny(err error) error {
+	if _, _, ok := s.cfg.Consensus.Leader(); err != nil && !ok {
+		return errBehind
+	}
+	return err
 }
 
 // member finds the cluster whose agent holds the key. Only the key that the replicated state holds counts.

@@ -76,7 +76,7 @@ func (s *Server) Session(stream hansev1.FederationService_SessionServer) error {
 	}
 	view := s.waitUntil(ctx, memberWait, func(v *state.View) bool { _, err := member(v, cluster, key); return err == nil })
 	if _, err := member(view, cluster, key); err != nil {
-		return err
+		return s.deny(err)
 	}
 	x := &session{
 		server: s, stream: stream, cluster: cluster, instance: hello.GetInstance(), key: key,

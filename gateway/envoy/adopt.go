@@ -26,8 +26,8 @@ func (p *Process) adopt(ctx context.Context) *instance {
 	case err != nil:
 		p.cfg.Logger.Error("the running Envoy does not answer; replacing it", "pid", pid, "error", err)
 		err = p.terminate(in)
-	case info.State == StateDraining:
-		p.cfg.Logger.Warn("the running Envoy is draining, which can not be taken back; replacing it", "pid", pid)
+	case p.stopping():
+		p.cfg.Logger.Warn("the running Envoy was being stopped, which can not be taken back; replacing it", "pid", pid)
 		err = p.terminate(in)
 	case !p.sameBootstrap():
 		p.cfg.Logger.Info("the running Envoy has another bootstrap; replacing it", "pid", pid)
@@ -40,6 +40,13 @@ func (p *Process) adopt(ctx context.Context) *instance {
 		p.cfg.Logger.Error("the old Envoy goes on beside the new one", "pid", pid, "error", err)
 	}
 	return nil
+}
+
+// stopping reports whether the last process that ran this Envoy had begun to stop it. The state that an Envoy shows does not tell: it
+// is DRAINING as well while its workload is merely unhealthy.
+func (p *Process) stopping() bool {
+	_, err := os.Stat(p.stoppingPath())
+	return err == nil
 }
 
 // readPid returns the process id of the last start, or 0.

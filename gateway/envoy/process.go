@@ -149,11 +149,12 @@ func (p *Process) prepare() error {
 
 func (p *Process) bootstrapPath() string { return filepath.Join(p.cfg.Dir, "bootstrap.json") }
 func (p *Process) pidPath() string       { return filepath.Join(p.cfg.Dir, "envoy.pid") }
+func (p *Process) stoppingPath() string  { return filepath.Join(p.cfg.Dir, "envoy.stopping") }
 
 // forget removes what would lead to an Envoy that has ended.
 func (p *Process) forget() {
 	p.pid.Store(0)
-	for _, path := range []string{p.pidPath(), p.cfg.AdminSocket} {
+	for _, path := range []string{p.pidPath(), p.stoppingPath(), p.cfg.AdminSocket} {
 		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 			p.cfg.Logger.Warn("a file of an ended Envoy stays behind", "error", err)
 		}

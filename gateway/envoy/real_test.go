@@ -166,11 +166,26 @@ func TestEnvoyThatWasTakenOverIsStopped(t *testing.T) {
 	}
 }
 
+// An Envoy fails its health check while its workload is unhealthy; that is no reason to lose its connections.
+func TestEnvoyOfAnUnhealthyWorkloadIsTakenOver(t *testing.T) {
+	cfg := realConfig(realEnvoy(t), shortDir(t))
+	pid := abandon(t, cfg)
+	if err := NewAdmin(cfg.AdminSocket).FailHealthcheck(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	r := run(t, cfg)
+	eventually(t, "a process", func() bool { return r.Pid() != 0 })
+	if r.Pid() != pid {
+		t.Fatalf("Envoy %d was replaced by %d", pid, r.Pid())
+	}
+	r.stopAndWait()
+}
+
 func TestEnvoyThatCanNotGoOnIsReplaced(t *testing.T) {
 	tests := map[string]func(t *testing.T, cfg *Config, pid int){
 		"another bootstrap": func(_ *testing.T, cfg *Config, _ int) { cfg.Bootstrap = append(cfg.Bootstrap, '\n') },
-		"draining": func(t *testing.T, cfg *Config, _ int) {
-			if err := NewAdmin(cfg.AdminSocket).FailHealthcheck(t.Context()); err != nil {
+		"half stopped": func(t *testing.T, cfg *Config, _ int) {
+			if err := os.WriteFile(New(*cfg).stoppingPath(), nil, 0o600); err != nil {
 				t.Fatal(err)
 			}
 		},

@@ -1,6 +1,7 @@
 package envoy
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -44,6 +45,9 @@ func (p *Process) start() (*instance, error) {
 		defer close(ended)
 		_ = cmd.Wait()
 	}()
+	if err := os.Remove(p.stoppingPath()); err != nil && !errors.Is(err, os.ErrNotExist) {
+		p.cfg.Logger.Warn("a file of an ended Envoy stays behind", "error", err)
+	}
 	if err := atomicfile.Write(p.pidPath(), []byte(strconv.Itoa(cmd.Process.Pid)+"\n"), 0o600); err != nil {
 		p.cfg.Logger.Error("this Envoy can not be taken over after a restart", "error", err)
 	}

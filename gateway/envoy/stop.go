@@ -6,10 +6,16 @@ import (
 	"fmt"
 	"os"
 	"syscall"
+
+	"github.com/hanse-mesh/hanse/internal/atomicfile"
 )
 
 // stop drains an Envoy and ends it. The signals end it even if draining is of no use.
 func (p *Process) stop(ctx context.Context, in *instance) error {
+	// Written first: whoever finds this Envoy half drained must not go on with it.
+	if err := atomicfile.Write(p.stoppingPath(), nil, 0o600); err != nil {
+		p.cfg.Logger.Warn("could not note that Envoy is being stopped", "error", err)
+	}
 	if err := p.drain(ctx, in); err != nil {
 		p.cfg.Logger.Warn("Envoy ends without draining", "pid", in.pid, "error", err)
 	}

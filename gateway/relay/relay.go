@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"sync/atomic"
 	"time"
@@ -57,6 +58,12 @@ type Relay struct {
 // New returns a Relay that does nothing until Run.
 func New(cfg Config) *Relay {
 	return &Relay{cfg: cfg, path: filepath.Join(cfg.Dir, fileName), unsaved: make(chan xds.Resources, 1)}
+}
+
+// Cached reports whether there is a file with a set of an earlier run.
+func (r *Relay) Cached() bool {
+	_, err := os.Stat(r.path)
+	return err == nil
 }
 
 // Connected reports whether a stream to an agent is open.
