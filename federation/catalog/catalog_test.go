@@ -171,6 +171,13 @@ func TestARemovalIsToldThoughTheRecordWasNeverHeld(t *testing.T) {
 	}
 }
 
+func TestARecordThatWentTwiceIsRemovedOnce(t *testing.T) {
+	c := mergeAll(full(1, 1, signed("a", "1")), without(delta(1, 1, 2), "a"), delta(1, 2, 3, signed("a", "3")), without(delta(1, 3, 4), "a"))
+	if b, _ := c.Since(alpha, version(1, 1)); !slices.Equal(b.Removals, []string{"a"}) {
+		t.Errorf("removals %v", b.Removals)
+	}
+}
+
 func TestForgottenRemovalsMeanTheFullState(t *testing.T) {
 	c := mergeAll(full(1, 1))
 	seq := uint64(1)
