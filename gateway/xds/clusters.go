@@ -102,6 +102,10 @@ func remoteCluster(name string, failures uint32) *clusterv3.Cluster {
 		CircuitBreakers:           limits(),
 		OutlierDetection:          ejection(failures),
 		IgnoreHealthOnHostRemoval: true,
+		// A machine that is gone ends its idle sessions within 20 s, whatever else is known of it.
+		UpstreamConnectionOptions: &clusterv3.UpstreamConnectionOptions{TcpKeepalive: &corev3.TcpKeepalive{
+			KeepaliveTime: u32(10), KeepaliveInterval: u32(3), KeepaliveProbes: u32(3),
+		}},
 	}
 }
 
@@ -129,16 +133,18 @@ func limits() *clusterv3.CircuitBreakers {
 	}}}
 }
 
-// handshakeCheck completes a TLS handshake with the host. A cluster that nothing has called yet is checked seldom: its first call finds
-// a live host by trying.
+// handshakeCheck completes a TLS handshake with the host. A host that a cluster without calls finds well is checked seldom: its first
+// call finds a live one by trying. One that it finds bad is checked each second: sessions that are opened to it for want of a better one
+// are closed only when a check fails after one that passed.
 func handshakeCheck() *corev3.HealthCheck {
 	return &corev3.HealthCheck{
-		Timeout:            seconds(1),
-		Interval:           seconds(1),
-		NoTrafficInterval:  seconds(5),
-		UnhealthyThreshold: u32(2),
-		HealthyThreshold:   u32(1),
-		HealthChecker:      &corev3.HealthCheck_TcpHealthCheck_{TcpHealthCheck: &corev3.HealthCheck_TcpHealthCheck{}},
+		Timeout:                  seconds(1),
+		Interval:                 seconds(1),
+		NoTrafficInterval:        seconds(1),
+		NoTrafficHealthyInterval: seconds(5),
+		UnhealthyThreshold:       u32(2),
+		HealthyThreshold:         u32(1),
+		HealthChecker:            &corev3.HealthCheck_TcpHealthCheck_{TcpHealthCheck: &corev3.HealthCheck_TcpHealthCheck{}},
 	}
 }
 

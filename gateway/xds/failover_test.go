@@ -82,18 +82,14 @@ func testFrozen(t *testing.T, f *federation, client *http.Client) {
 	db := service(f.site, payments, 5432)
 	db.Assignments[0].Assignment.Priorities = []route.Priority{one(group("beta", "us", gate)), one(group("gamma", "ap", second))}
 	f.reach(gate, second)
-	f.placed("web", second, 2)
+	f.well("web", 2, gate, second)
 	eventually(t, "call through the gateway", expect(client, "GET", f.url(), 200, "first"))
 	_, open := session(t, loopback(f.tcp))
 	if err := f.envoys["gate"].run.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = f.envoys["gate"].run.Signal(syscall.SIGCONT) }()
-	for i := range 200 {
-		if st, a := time.Now(), (answer{}); i < 6 {
-			a, _ = call(client, "GET", f.url(), "")
-			t.Log(i, time.Since(st), a.status, a.body[:10])
-		}
+	for range 200 {
 		if err := expect(client, "GET", f.url(), 200, "")(); err != nil {
 			t.Fatalf("a call while the gateway is frozen: %v", err)
 		}
@@ -108,14 +104,16 @@ func testFrozen(t *testing.T, f *federation, client *http.Client) {
 	eventually(t, "the gateway is used again", expect(client, "GET", f.url(), 200, "first"))
 }
 
-// placed waits until an Envoy has an endpoint in that many clusters.
-func (f *federation) placed(id string, e route.Endpoint, clusters int) {
+// well waits until an Envoy finds these endpoints healthy in that many clusters each.
+func (f *federation) well(id string, clusters int, endpoints ...route.Endpoint) {
 	f.t.Helper()
-	line := "::" + address{host: e.Address, port: e.Port}.String() + "::weight::"
-	eventually(f.t, id+" receives its endpoints", func() error {
+	eventually(f.t, id+" finds its endpoints well", func() error {
 		a, err := call(f.envoys[id].admin, "GET", "http://admin/clusters", "")
-		if n := strings.Count(a.body, line); err == nil && n != clusters {
-			err = fmt.Errorf("%d clusters hold %s", n, line)
+		for _, e := range endpoints {
+			at := address{host: e.Address, port: e.Port}.String()
+			if n := strings.Count(a.body, "::"+at+"::health_flags::healthy"); err == nil && n != clusters {
+				err = fmt.Errorf("%s is healthy in %d clusters", at, n)
+			}
 		}
 		return err
 	})
