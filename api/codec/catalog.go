@@ -60,6 +60,8 @@ func BatchFromProto(p *hansev1.Batch) (model.Batch, error) {
 		ProducedAt: lenientTime(p.GetProducedAt()), Instance: p.GetInstance(),
 	}
 	switch {
+	case b.To.IsZero():
+		return model.Batch{}, fmt.Errorf("batch of %s: it has no version", origin)
 	case len(b.Instance) > MaxInstance:
 		return model.Batch{}, fmt.Errorf("batch of %s: instance id is longer than %d bytes", origin, MaxInstance)
 	case len(p.GetUpserts())+len(p.GetRemovals()) > MaxBatchRecords:
@@ -70,6 +72,8 @@ func BatchFromProto(p *hansev1.Batch) (model.Batch, error) {
 		return model.Batch{}, fmt.Errorf("batch of %s: it leads from one epoch into another", origin)
 	case !b.Full && b.From.Compare(b.To) > 0:
 		return model.Batch{}, fmt.Errorf("batch of %s: it leads backwards", origin)
+	case !b.Full && b.From == b.To && len(p.GetUpserts())+len(p.GetRemovals()) > 0:
+		return model.Batch{}, fmt.Errorf("batch of %s: it changes records without changing the version", origin)
 	}
 	if err := batchRecords(&b, p); err != nil {
 		return model.Batch{}, fmt.Errorf("batch of %s: %w", origin, err)
@@ -94,7 +98,8 @@ func batchRecords(b *model.Batch, p *hansev1.Batch) error {
 			return err
 		}
 		if len(r.GetRecord()) > MaxRecord || len(r.GetSignature()) > MaxSignature {
-			return fmt.Errorf("record %q is larger than %d bytes", r.GetKey(), MaxRecord)
+			return fmt.Errorf("record %q has %d bytes and a signature of %d, more than %d and %d", r.GetKey(),
+				len(r.GetRecord()), len(r.GetSignature()), MaxRecord, MaxSignature)
 		}
 		b.Upserts = append(b.Upserts, model.SignedRecord{Key: r.GetKey(), Record: r.GetRecord(), Signature: r.GetSignature()})
 	}
@@ -107,7 +112,8 @@ func batchRecords(b *model.Batch, p *hansev1.Batch) error {
 	return nil
 }
 
-// MarshalRecord encodes a record; the same record always gives the same bytes.
+// MarshalRecord encodes a record; the same record always gives the same bytes. A status record is cut to fit; any other that has more
+// than MaxRecord bytes is an error, because whoever receives it refuses the whole batch.
 func MarshalRecord(r model.Record) ([]byte, error) {
 	out := &hansev1.Record{Cluster: string(r.Cluster), Version: VersionToProto(r.Version)}
 	switch {
@@ -121,6 +127,9 @@ func MarshalRecord(r model.Record) ([]byte, error) {
 	data, err := proto.MarshalOptions{Deterministic: true}.Marshal(out)
 	if err != nil {
 		return nil, fmt.Errorf("marshal record %s: %w", r.Key(), err)
+	}
+	if len(data) > MaxRecord {
+		return nil, fmt.Errorf("marshal record %s: it has %d bytes, more than the %d allowed", r.Key(), len(data), MaxRecord)
 	}
 	return data, nil
 }

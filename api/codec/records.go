@@ -1,10 +1,7 @@
 package codec
 
 import (
-	"errors"
 	"fmt"
-
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	hansev1 "github.com/hanse-mesh/hanse/api/gen/hanse/v1"
 	"github.com/hanse-mesh/hanse/api/model"
@@ -22,8 +19,6 @@ const (
 	MaxGateways = 64
 	// MaxSPIFFEID is the longest SPIFFE ID, in bytes (SPIFFE ID 2.3).
 	MaxSPIFFEID = 2048
-	// maxStatusList bounds the lists of a status record, which serves people only.
-	maxStatusList = 200
 )
 
 // LocalityToProto encodes a locality.
@@ -63,16 +58,6 @@ func PortFromProto(p *hansev1.Port) (model.Port, error) {
 	return out, out.Validate()
 }
 
-// NackToProto encodes a refused configuration.
-func NackToProto(n model.Nack) *hansev1.Nack {
-	return &hansev1.Nack{TypeUrl: n.TypeURL, Reason: n.Reason, At: timestamppb.New(n.At)}
-}
-
-// NackFromProto decodes a refused configuration.
-func NackFromProto(p *hansev1.Nack) model.Nack {
-	return model.Nack{TypeURL: p.GetTypeUrl(), Reason: p.GetReason(), At: lenientTime(p.GetAt())}
-}
-
 func serviceToProto(s model.ServiceRecord) *hansev1.ServiceRecord {
 	out := &hansev1.ServiceRecord{Namespace: s.Service.Namespace, Name: s.Service.Name, Identities: s.Identities}
 	for _, p := range s.Ports {
@@ -102,24 +87,52 @@ func serviceFromProto(p *hansev1.ServiceRecord) (model.ServiceRecord, error) {
 			return model.ServiceRecord{}, fmt.Errorf("%s: an identity is longer than %d bytes", s.Service, MaxSPIFFEID)
 		}
 	}
-	for _, port := range p.GetPorts() {
-		decoded, err := PortFromProto(port)
-		if err != nil {
-			return model.ServiceRecord{}, fmt.Errorf("%s: %w", s.Service, err)
-		}
-		s.Ports = append(s.Ports, decoded)
+	var err error
+	if s.Ports, err = portsFromProto(p.GetPorts()); err != nil {
+		return model.ServiceRecord{}, fmt.Errorf("%s: %w", s.Service, err)
 	}
-	for _, c := range p.GetCapacity() {
-		l, err := LocalityFromProto(c.GetLocality())
-		if err != nil {
-			return model.ServiceRecord{}, fmt.Errorf("%s: %w", s.Service, err)
-		}
-		if c.GetReady() > c.GetTotal() {
-			return model.ServiceRecord{}, fmt.Errorf("%s in %s: %d ready of %d", s.Service, l, c.GetReady(), c.GetTotal())
-		}
-		s.Capacity = append(s.Capacity, model.Capacity{Locality: l, Ready: c.GetReady(), Total: c.GetTotal()})
+	if s.Capacity, err = capacityFromProto(p.GetCapacity()); err != nil {
+		return model.ServiceRecord{}, fmt.Errorf("%s: %w", s.Service, err)
 	}
 	return s, nil
+}
+
+// portsFromProto makes sure that a number and a name mean one port: two would make two listeners at one address of every importer.
+func portsFromProto(list []*hansev1.Port) ([]model.Port, error) {
+	var out []model.Port
+	for _, p := range list {
+		decoded, err := PortFromProto(p)
+		if err != nil {
+			return nil, err
+		}
+		for _, other := range out {
+			if other.Number == decoded.Number || other.Name != "" && other.Name == decoded.Name {
+				return nil, fmt.Errorf("port %d %q stands twice", decoded.Number, decoded.Name)
+			}
+		}
+		out = append(out, decoded)
+	}
+	return out, nil
+}
+
+// capacityFromProto makes sure that each locality stands once: its counts would be added up more than once.
+func capacityFromProto(list []*hansev1.Capacity) ([]model.Capacity, error) {
+	var out []model.Capacity
+	seen := map[model.Locality]bool{}
+	for _, c := range list {
+		l, err := LocalityFromProto(c.GetLocality())
+		switch {
+		case err != nil:
+			return nil, err
+		case seen[l]:
+			return nil, fmt.Errorf("locality %s stands twice", l)
+		case c.GetReady() > c.GetTotal():
+			return nil, fmt.Errorf("%d ready of %d in %s", c.GetReady(), c.GetTotal(), l)
+		}
+		seen[l] = true
+		out = append(out, model.Capacity{Locality: l, Ready: c.GetReady(), Total: c.GetTotal()})
+	}
+	return out, nil
 }
 
 func gatewaysToProto(list []model.Gateway) *hansev1.GatewaySet {
@@ -137,54 +150,25 @@ func gatewaysFromProto(p *hansev1.GatewaySet) ([]model.Gateway, error) {
 		return nil, fmt.Errorf("more than %d gateways", MaxGateways)
 	}
 	var out []model.Gateway
+	seen := map[string]bool{}
 	for _, g := range p.GetGateways() {
-		l, err := LocalityFromProto(g.GetLocality())
-		switch {
-		case err != nil:
-			return nil, err
-		case g.GetPort() == 0 || g.GetPort() > 65535:
-			return nil, fmt.Errorf("gateway %q: port %d is not from 1 to 65535", g.GetName(), g.GetPort())
-		case g.GetAddress() == "" || len(g.GetAddress()) > MaxAddress:
-			return nil, errors.New("a gateway has no address, or one that is too long")
-		}
 		if err := model.ValidateLabel("gateway", g.GetName()); err != nil {
 			return nil, err
 		}
+		l, err := LocalityFromProto(g.GetLocality())
+		switch {
+		case err != nil:
+			return nil, fmt.Errorf("gateway %s: %w", g.GetName(), err)
+		case seen[g.GetName()]:
+			return nil, fmt.Errorf("gateway %s stands twice", g.GetName())
+		case g.GetPort() == 0 || g.GetPort() > 65535:
+			return nil, fmt.Errorf("gateway %s: port %d is not from 1 to 65535", g.GetName(), g.GetPort())
+		case !reachable(g.GetAddress()):
+			// Every importer's Envoy is given it: one that it refuses would hold up what others publish.
+			return nil, fmt.Errorf("gateway %s: address %q is neither an IP address nor a host name", g.GetName(), clip(g.GetAddress()))
+		}
+		seen[g.GetName()] = true
 		out = append(out, model.Gateway{Name: g.GetName(), Address: g.GetAddress(), Port: uint16(g.GetPort()), Locality: l, Draining: g.GetDraining()})
 	}
 	return out, nil
 }
-
-func statusToProto(s model.SiteStatus) *hansev1.SiteStatus {
-	out := &hansev1.SiteStatus{AgentVersion: s.AgentVersion, Dropped: s.Dropped, Introduced: s.Introduced}
-	if !s.EarliestExpiry.IsZero() {
-		out.EarliestExpiry = timestamppb.New(s.EarliestExpiry)
-	}
-	for _, p := range s.Proxies {
-		proxy := &hansev1.ProxyStatus{Workload: p.Workload, Connected: p.Connected, Ready: p.Ready, EnvoyVersion: p.EnvoyVersion}
-		for _, n := range p.Nacks {
-			proxy.Nacks = append(proxy.Nacks, NackToProto(n))
-		}
-		out.Proxies = append(out.Proxies, proxy)
-	}
-	return out
-}
-
-// statusFromProto decodes what serves people only: what is too much is cut, nothing is an error.
-func statusFromProto(p *hansev1.SiteStatus) model.SiteStatus {
-	s := model.SiteStatus{
-		AgentVersion: p.GetAgentVersion(), EarliestExpiry: lenientTime(p.GetEarliestExpiry()),
-		Dropped: atMost(p.GetDropped()), Introduced: atMost(p.GetIntroduced()),
-	}
-	for _, proxy := range atMost(p.GetProxies()) {
-		out := model.ProxyStatus{Workload: proxy.GetWorkload(), Connected: proxy.GetConnected(), Ready: proxy.GetReady(), EnvoyVersion: proxy.GetEnvoyVersion()}
-		for _, n := range atMost(proxy.GetNacks()) {
-			out.Nacks = append(out.Nacks, NackFromProto(n))
-		}
-		s.Proxies = append(s.Proxies, out)
-	}
-	return s
-}
-
-func atMost[T any](list []T) []T { return list[:min(len(list), maxStatusList)] }
-
