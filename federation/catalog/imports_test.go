@@ -84,6 +84,7 @@ func TestImportsApply(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
+			i.All()
 			changed, gap, err := i.Apply(c.batch)
 			if got := (want{changed, gap, contentOf(i)}); got != c.want || err != nil {
 				t.Errorf("%+v, %v; want %+v", got, err, c.want)
