@@ -1,0 +1,145 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/hanse-mesh/hanse/api/policy"
+	"github.com/hanse-mesh/hanse/federation/rest"
+)
+
+const (
+	writerCount = 16
+	// namesPerWriter is how many names a writer has in turn: each is overwritten again and again.
+	namesPerWriter = 40
+	// pause is between two writes of a writer, so that the machine is busy and not drowned.
+	pause = 5 * time.Millisecond
+	// checkEvery is after how many writes a writer reads one back with consistent=true.
+	checkEvery = 10
+)
+
+const policyPath = "/v1/failover-policies/"
+
+// writers write policies through all nodes until stop is called.
+type writers struct {
+	t      *testing.T
+	ledger *ledger
+	cancel context.CancelFunc
+	group  sync.WaitGroup
+}
+
+func startWriters(t *testing.T, ctx context.Context, f *federation, seed uint64) *writers {
+	ctx, cancel := context.WithCancel(ctx)
+	w := &writers{t: t, ledger: newLedger(), cancel: cancel}
+	t.Cleanup(w.stop)
+	for i := range writerCount {
+		w.group.Go(func() { w.write(ctx, f, i, rand.New(rand.NewPCG(seed, uint64(i)))) })
+	}
+	return w
+}
+
+// stop ends the writers and waits for them.
+func (w *writers) stop() {
+	w.cancel()
+	w.group.Wait()
+}
+
+// write is one writer: each write goes through another node, and each value is written once in the whole test.
+func (w *writers) write(ctx context.Context, f *federation, writer int, random *rand.Rand) {
+	names, fresh := make([]string, namesPerWriter), 0
+	for n := 0; ctx.Err() == nil; n++ {
+		name := &names[n%namesPerWriter]
+		if *name == "" {
+			*name = fmt.Sprintf("w%d-%d", writer, fresh)
+			fresh++
+		}
+		value, node := fmt.Sprintf("w%d-v%d", writer, n), f.nodes[random.IntN(len(f.nodes))].api
+		switch w.put(ctx, node, *name, value) {
+		case done:
+			if n%checkEvery == 0 {
+				w.readBack(ctx, f.nodes[random.IntN(len(f.nodes))].api, *name, value)
+			}
+			sleep(ctx, pause)
+		case unknown:
+			*name = ""
+			sleep(ctx, 10*pause)
+		case refused:
+			sleep(ctx, 10*pause)
+		}
+	}
+}
+
+// outcome is what a writer knows of its write.
+type outcome int
+
+const (
+	// done: a node acknowledged it.
+	done outcome = iota
+	// refused: nobody got it.
+	refused
+	// unknown: it may have taken effect or may yet, whatever the answer was.
+	unknown
+)
+
+func (w *writers) put(ctx context.Context, node *api, name, value string) outcome {
+	spec := policy.FailoverPolicySpec{Failover: []policy.RegionOrder{{From: "a", To: []string{value}}}}
+	r, err := node.do(ctx, http.MethodPut, policyPath+name, spec)
+	var written rest.Written
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		w.ledger.refuse()
+		return refused
+	case err != nil || r.status == http.StatusServiceUnavailable:
+		w.ledger.lose(name, value)
+		return unknown
+	case r.status != http.StatusOK:
+		w.t.Errorf("%s=%s: status %d: %s", name, value, r.status, r.body)
+		w.ledger.lose(name, value)
+		return unknown
+	}
+	if err := json.Unmarshal(r.body, &written); err != nil {
+		w.t.Errorf("%s=%s: %v in %s", name, value, err, r.body)
+	}
+	if err := w.ledger.acknowledge(name, value, written.Index); err != nil {
+		w.t.Error(err)
+	}
+	return done
+}
+
+// readBack checks that a consistent read shows the write that was acknowledged just before.
+func (w *writers) readBack(ctx context.Context, node *api, name, value string) {
+	got, err := readPolicy(ctx, node, name, true)
+	if err == nil && got != value {
+		w.t.Errorf("a consistent read of %s gives %q right after %q was acknowledged", name, got, value)
+	}
+}
+
+// readPolicy returns the value of a name: what its writer put into the spec.
+func readPolicy(ctx context.Context, node *api, name string, consistent bool) (string, error) {
+	path := policyPath + name
+	if consistent {
+		path += "?consistent=true"
+	}
+	var p policy.FailoverPolicy
+	if _, err := node.get(ctx, path, &p); err != nil {
+		return "", err
+	}
+	return valueOf(p), nil
+}
+
+func valueOf(p policy.FailoverPolicy) string {
+	if len(p.Spec.Failover) != 1 || len(p.Spec.Failover[0].To) != 1 {
+		return fmt.Sprintf("%+v", p.Spec)
+	}
+	return p.Spec.Failover[0].To[0]
+}
