@@ -100,21 +100,6 @@ func (s *supervisor) kill9Only(name string) {
 	}
 }
 
-// stop asks a process to end, and waits.
-func (s *supervisor) stop(name string, patience time.Duration) error {
-	p := s.get(name)
-	if p == nil {
-		return nil
-	}
-	_ = p.cmd.Process.Signal(syscall.SIGTERM)
-	select {
-	case <-p.done:
-		return nil
-	case <-time.After(patience):
-		return fmt.Errorf("%s did not end within %s of SIGTERM", name, patience)
-	}
-}
-
 // close ends everything that is left: first everybody is asked, then killed. It returns how many processes had to be killed.
 func (s *supervisor) close() int {
 	for _, pid := range descendants(os.Getpid()) {

@@ -60,7 +60,7 @@ func TestBlockUntilSeesATimer(t *testing.T) {
 }
 
 func TestRealOffset(t *testing.T) {
-	if d := (Real{Offset: time.Hour}).Now().Sub(time.Now()); d < 59*time.Minute || d > 61*time.Minute {
+	if d := time.Until((Real{Offset: time.Hour}).Now()); d < 59*time.Minute || d > 61*time.Minute {
 		t.Fatalf("offset clock is %v ahead, want about an hour", d)
 	}
 }

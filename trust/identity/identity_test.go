@@ -78,7 +78,7 @@ func newSource(t *testing.T, c Clock, issuer *ca.Authority, id string, issuedAt 
 }
 
 // handshake returns what each side made of it, and the server's view of the connection.
-func handshake(t *testing.T, client, server *tls.Config) (clientErr, serverErr error, state tls.ConnectionState) {
+func handshake(t *testing.T, client, server *tls.Config) (state tls.ConnectionState, clientErr, serverErr error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
@@ -104,7 +104,7 @@ func handshake(t *testing.T, client, server *tls.Config) (clientErr, serverErr e
 		_ = a.Close()
 	}
 	<-done
-	return clientErr, serverErr, s.ConnectionState()
+	return s.ConnectionState(), clientErr, serverErr
 }
 
 func TestMutualTLS(t *testing.T) {
@@ -135,7 +135,7 @@ func TestMutualTLS(t *testing.T) {
 		"a server without identity": {agent.ClientTLS(nil), anonymous.ServerTLS(ServerOptions{}), false, "join first"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			clientErr, serverErr, _ := handshake(t, x.client, x.server)
+			_, clientErr, serverErr := handshake(t, x.client, x.server)
 			err := errors.Join(clientErr, serverErr)
 			if (err == nil) != x.ok {
 				t.Fatalf("client: %v, server: %v", clientErr, serverErr)
@@ -175,7 +175,7 @@ func TestPin(t *testing.T) {
 		"clock is behind":        {pin[:], serve("spiffe://acme/server/n1"), []PinOption{PinClock(clock.NewFake(start.Add(-time.Hour)))}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			clientErr, _, _ := handshake(t, PinnedClientTLS(x.pin, append([]PinOption{PinClock(c)}, x.option...)...), x.server)
+			_, clientErr, _ := handshake(t, PinnedClientTLS(x.pin, append([]PinOption{PinClock(c)}, x.option...)...), x.server)
 			if (clientErr == nil) != x.ok {
 				t.Fatalf("client: %v", clientErr)
 			}
@@ -189,7 +189,7 @@ func TestTimesAreJudgedAndNamed(t *testing.T) {
 	node := newSource(t, c, fed, "spiffe://acme/server/n1", start.Add(20*day))
 	agent := newSource(t, clock.NewFake(start), fed, "spiffe://acme/agent/alpha", start)
 
-	clientErr, _, _ := handshake(t, agent.ClientTLS(nil), node.ServerTLS(ServerOptions{}))
+	_, clientErr, _ := handshake(t, agent.ClientTLS(nil), node.ServerTLS(ServerOptions{}))
 	var early *TimeError
 	if !errors.As(clientErr, &early) || early.Expired {
 		t.Fatalf("a certificate from the future: %v", clientErr)
@@ -202,12 +202,12 @@ func TestTimesAreJudgedAndNamed(t *testing.T) {
 
 	c.Advance(20 * day)
 	lax := newSource(t, clock.NewFake(start.Add(20*day)), fed, "spiffe://acme/agent/alpha", start)
-	_, serverErr, _ := handshake(t, lax.ClientTLS(nil), node.ServerTLS(ServerOptions{}))
+	_, _, serverErr := handshake(t, lax.ClientTLS(nil), node.ServerTLS(ServerOptions{}))
 	var late *TimeError
 	if !errors.As(serverErr, &late) || !late.Expired {
 		t.Fatalf("an expired certificate: %v", serverErr)
 	}
-	clientErr, serverErr, state := handshake(t, lax.ClientTLS(nil), node.ServerTLS(ServerOptions{DeferTime: true}))
+	state, clientErr, serverErr := handshake(t, lax.ClientTLS(nil), node.ServerTLS(ServerOptions{DeferTime: true}))
 	if clientErr != nil || serverErr != nil {
 		t.Fatalf("time was to be judged later: %v, %v", clientErr, serverErr)
 	}
@@ -228,7 +228,7 @@ func TestPeerID(t *testing.T) {
 	fed, c := newIssuer(t, "acme"), clock.NewFake(start)
 	node := newSource(t, c, fed, "spiffe://acme/server/n1", start)
 	agent := newSource(t, c, fed, "spiffe://acme/agent/alpha", start)
-	_, _, state := handshake(t, agent.ClientTLS(nil), node.ServerTLS(ServerOptions{}))
+	state, _, _ := handshake(t, agent.ClientTLS(nil), node.ServerTLS(ServerOptions{}))
 	ctx := peer.NewContext(context.Background(), &peer.Peer{AuthInfo: credentials.TLSInfo{State: state}})
 	id, cert, err := PeerID(ctx)
 	if err != nil || id.String() != "spiffe://acme/agent/alpha" || cert == nil {
@@ -259,7 +259,7 @@ func TestConfigurationsFollowSet(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.Advance(day)
-	_, _, state := handshake(t, client, server)
+	state, _, _ := handshake(t, client, server)
 	if len(state.PeerCertificates) == 0 || !bytes.Equal(state.PeerCertificates[0].Raw, next.Chain[0]) {
 		t.Fatal("the configuration did not follow the renewal")
 	}
