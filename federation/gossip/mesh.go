@@ -2,14 +2,11 @@ package gossip
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
-	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -45,45 +42,28 @@ type Mesh struct {
 	list   memberlist.Config
 	events chan struct{}
 
+	// changed is called after peers or stats have changed.
+	changed func()
+
 	mu    sync.Mutex
 	peers map[string]*peer
 	stats Stats
 }
 
-// peer is another node as memberlist knows it.
-type peer struct {
-	node  meta
-	alive bool
-	// following is true while a loop keeps a stream to the peer.
-	following bool
-	connected bool
-}
-
-// meta is what a node says of itself in memberlist.
-type meta struct {
-	Name string `json:"n"`
-	GRPC string `json:"g"`
-	Min  uint32 `json:"min"`
-	Max  uint32 `json:"max"`
-}
-
-// Peer is another node as this one sees it.
-type Peer struct {
-	Name    string
-	Address string
-	Alive   bool
-	// Connected is whether this node follows the peer's catalog over a stream.
-	Connected bool
-}
-
 // Stats counts what has gone through the streams.
 type Stats struct {
-	BatchesIn, BatchesOut, Gaps uint64
+	BatchesIn, BatchesOut uint64
+	// FullsOut are the batches sent that stated an origin in full.
+	FullsOut uint64
+	// Gaps are the batches taken that led on from what was not held; PullsIn are the pulls that peers have sent.
+	Gaps, PullsIn uint64
+	// Refused are the malformed batches.
+	Refused uint64
 }
 
 // New checks the configuration; nothing is opened before Run.
 func New(cfg Config) (*Mesh, error) {
-	m := &Mesh{cfg: cfg, events: make(chan struct{}, 1), peers: map[string]*peer{}}
+	m := &Mesh{cfg: cfg, events: make(chan struct{}, 1), peers: map[string]*peer{}, changed: func() {}}
 	if len(cfg.Keys) == 0 {
 		return nil, errors.New("gossip: no encryption key is given")
 	}
@@ -95,8 +75,10 @@ func New(cfg Config) (*Mesh, error) {
 	m.list.Name, m.list.Keyring = cfg.Node.Name, ring
 	m.list.Delegate, m.list.Events = delegate{m}, delegate{m}
 	m.list.Logger = slog.NewLogLogger(cfg.Logger.Handler(), slog.LevelDebug)
-	// Nodes of different regions are some 100 ms apart.
-	m.list.ProbeTimeout, m.list.TCPTimeout = time.Second, 5*time.Second
+	// Nodes of different regions are some 100 ms apart. Half of an interval is left for probes by way of others and over TCP.
+	m.list.ProbeInterval, m.list.ProbeTimeout, m.list.TCPTimeout = 2*time.Second, time.Second, 5*time.Second
+	// A node that crashed may come back under its name at another address; it is told to those who missed it.
+	m.list.DeadNodeReclaimTime, m.list.PushPullInterval = time.Second, 10*time.Second
 	if m.list.BindAddr, m.list.BindPort, err = hostPort(cfg.Bind); err != nil {
 		return nil, fmt.Errorf("gossip: bind address: %w", err)
 	}
@@ -134,133 +116,62 @@ func (m *Mesh) Run(ctx context.Context) error {
 		_ = list.Leave(time.Second)
 		_ = list.Shutdown()
 	}()
-	var followers sync.WaitGroup
-	defer followers.Wait()
+	var tasks sync.WaitGroup
+	defer tasks.Wait()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	rejoin := m.cfg.Clock.NewTimer(0)
-	defer rejoin.Stop()
+	tasks.Go(func() { m.join(ctx, list) })
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-rejoin.C():
-			m.joinMissing(list)
-			rejoin.Reset(rejoinEvery)
 		case <-m.events:
+			m.followAll(ctx, &tasks)
 		}
-		m.followAll(ctx, &followers)
 	}
 }
 
-// joinMissing asks the seeds that are not members to let this node in.
-func (m *Mesh) joinMissing(list *memberlist.Memberlist) {
-	present := map[string]bool{m.cfg.Advertise: true}
-	for _, n := range list.Members() {
-		present[n.Address()] = true
-	}
-	for _, seed := range m.cfg.Seeds() {
-		host, port, err := hostPort(seed)
-		if err == nil && present[net.JoinHostPort(host, strconv.Itoa(port))] {
-			continue
+// join asks the seeds that are not members to let this node in, again and again: after a partition they are to find each other, too.
+// It waits for those that do not answer, which is why it does so apart.
+func (m *Mesh) join(ctx context.Context, list *memberlist.Memberlist) {
+	silent := map[string]bool{}
+	for {
+		present := map[string]bool{}
+		for _, n := range list.Members() {
+			present[n.Address()] = true
 		}
-		if _, err := list.Join([]string{seed}); err != nil {
-			m.cfg.Logger.Debug("gossip seed does not answer", "seed", seed, "error", err)
+		for _, seed := range m.cfg.Seeds() {
+			if ctx.Err() != nil {
+				return
+			}
+			host, port, err := hostPort(seed)
+			if err == nil && present[net.JoinHostPort(host, strconv.Itoa(port))] {
+				delete(silent, seed)
+				continue
+			}
+			_, err = list.Join([]string{seed})
+			if err != nil && !silent[seed] {
+				m.cfg.Logger.Warn("a gossip seed does not let this node in: it is down, cannot be reached, or has another gossip key; trying on",
+					"seed", seed, "error", err)
+			}
+			silent[seed] = err != nil
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-m.cfg.Clock.After(rejoinEvery):
 		}
 	}
 }
 
 // followAll starts a loop for every live peer that has none.
-func (m *Mesh) followAll(ctx context.Context, followers *sync.WaitGroup) {
+func (m *Mesh) followAll(ctx context.Context, tasks *sync.WaitGroup) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for name, p := range m.peers {
-		if !p.alive || p.following {
-			continue
+		if p.alive && !p.following {
+			p.following = true
+			tasks.Go(func() { m.follow(ctx, name) })
 		}
-		p.following = true
-		followers.Add(1)
-		go func() {
-			defer followers.Done()
-			m.follow(ctx, name)
-		}()
-	}
-}
-
-// Peers lists the other nodes that this one has seen, by name.
-func (m *Mesh) Peers() []Peer {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	out := make([]Peer, 0, len(m.peers))
-	for name, p := range m.peers {
-		out = append(out, Peer{Name: name, Address: p.node.GRPC, Alive: p.alive, Connected: p.connected})
-	}
-	slices.SortFunc(out, func(a, b Peer) int { return strings.Compare(a.Name, b.Name) })
-	return out
-}
-
-// Stats returns a copy of the counters.
-func (m *Mesh) Stats() Stats {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.stats
-}
-
-func (m *Mesh) count(f func(*Stats)) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	f(&m.stats)
-}
-
-// delegate is memberlist's view of a Mesh. It carries no records: memberlist sustains some ten small updates a second.
-type delegate struct{ m *Mesh }
-
-// NodeMeta says how this node is reached.
-func (d delegate) NodeMeta(limit int) []byte {
-	n := d.m.cfg.Node
-	data, err := json.Marshal(meta{Name: n.Name, GRPC: n.GRPCAddress, Min: n.ProtocolMin, Max: n.ProtocolMax})
-	if err != nil || len(data) > limit {
-		d.m.cfg.Logger.Error("this node's addresses are too long for gossip", "bytes", len(data), "limit", limit)
-		return nil
-	}
-	return data
-}
-
-// NotifyMsg, GetBroadcasts, LocalState and MergeRemoteState are not used.
-func (delegate) NotifyMsg([]byte)                {}
-func (delegate) GetBroadcasts(int, int) [][]byte { return nil }
-func (delegate) LocalState(bool) []byte          { return nil }
-func (delegate) MergeRemoteState([]byte, bool)   {}
-
-// NotifyJoin takes a live node.
-func (d delegate) NotifyJoin(n *memberlist.Node) { d.seen(n, true) }
-
-// NotifyUpdate takes a node's new addresses.
-func (d delegate) NotifyUpdate(n *memberlist.Node) { d.seen(n, true) }
-
-// NotifyLeave takes a node that left or is taken for dead.
-func (d delegate) NotifyLeave(n *memberlist.Node) { d.seen(n, false) }
-
-func (d delegate) seen(n *memberlist.Node, alive bool) {
-	if n.Name == d.m.cfg.Node.Name {
-		return
-	}
-	var said meta
-	if err := json.Unmarshal(n.Meta, &said); err != nil || said.GRPC == "" {
-		d.m.cfg.Logger.Warn("a gossip member does not say how it is reached", "member", n.Name)
-		return
-	}
-	d.m.mu.Lock()
-	p := d.m.peers[n.Name]
-	if p == nil {
-		p = &peer{}
-		d.m.peers[n.Name] = p
-	}
-	p.node, p.alive = said, alive
-	d.m.mu.Unlock()
-	d.m.cfg.Logger.Info("federation node seen", "node", n.Name, "alive", alive, "address", said.GRPC)
-	select {
-	case d.m.events <- struct{}{}:
-	default:
 	}
 }

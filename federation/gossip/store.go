@@ -7,6 +7,7 @@ package gossip
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 
@@ -35,7 +36,7 @@ func (s *Store) Offer(b model.Batch) catalog.Outcome {
 	out := s.catalog.Merge(b)
 	if out.Changed || out.Refreshed {
 		for sub := range s.subscribers {
-			sub.mark(b.Origin)
+			sub.dirty.put(b.Origin, struct{}{})
 		}
 	}
 	if out.Clone {
@@ -62,13 +63,6 @@ func (s *Store) heartbeat(origin model.ClusterName) (model.Batch, bool) {
 	return s.catalog.Heartbeat(origin)
 }
 
-// full is catalog.Catalog's.
-func (s *Store) full(origin model.ClusterName) (model.Batch, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.catalog.Full(origin)
-}
-
 // digest is catalog.Catalog's.
 func (s *Store) digest(origin model.ClusterName) []byte {
 	s.mu.Lock()
@@ -81,6 +75,13 @@ func (s *Store) Origins() []catalog.Origin {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.catalog.Origins()
+}
+
+// Origin is catalog.Catalog's.
+func (s *Store) Origin(name model.ClusterName) (catalog.Origin, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.catalog.Origin(name)
 }
 
 // Records is catalog.Catalog's.
@@ -101,60 +102,35 @@ func (s *Store) Forget(origin model.ClusterName) {
 // writer.
 type Subscription struct {
 	store *Store
-	wake  chan struct{}
-
-	mu    sync.Mutex
-	dirty map[model.ClusterName]struct{}
+	dirty *inbox[struct{}]
 }
 
 // Subscribe returns a subscription to changes from now on.
 func (s *Store) Subscribe() *Subscription {
-	sub := &Subscription{store: s, wake: make(chan struct{}, 1), dirty: map[model.ClusterName]struct{}{}}
+	sub := &Subscription{store: s, dirty: newInbox[struct{}]()}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.subscribers[sub] = struct{}{}
 	return sub
 }
 
-// Next waits for changes and returns their origins, sorted, each once however often it changed.
+// Next waits for changes and returns their origins, sorted, each once however often it changed. It is for one caller at a time.
 func (s *Subscription) Next(ctx context.Context) ([]model.ClusterName, error) {
 	for {
-		if names := s.take(); len(names) > 0 {
-			return names, nil
+		if names := s.dirty.take(); len(names) > 0 {
+			return slices.Sorted(maps.Keys(names)), nil
 		}
 		select {
 		case <-ctx.Done():
 			return nil, ctx.Err()
-		case <-s.wake:
+		case <-s.dirty.wake:
 		}
 	}
 }
 
-// Close ends the subscription.
+// Close ends the subscription: nothing is collected any more.
 func (s *Subscription) Close() {
 	s.store.mu.Lock()
 	defer s.store.mu.Unlock()
 	delete(s.store.subscribers, s)
-}
-
-func (s *Subscription) mark(origin model.ClusterName) {
-	s.mu.Lock()
-	s.dirty[origin] = struct{}{}
-	s.mu.Unlock()
-	select {
-	case s.wake <- struct{}{}:
-	default:
-	}
-}
-
-func (s *Subscription) take() []model.ClusterName {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	names := make([]model.ClusterName, 0, len(s.dirty))
-	for name := range s.dirty {
-		names = append(names, name)
-	}
-	clear(s.dirty)
-	slices.Sort(names)
-	return names
 }

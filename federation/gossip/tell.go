@@ -3,6 +3,8 @@ package gossip
 import (
 	"bytes"
 	"context"
+	"errors"
+	"io"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -27,17 +29,15 @@ func (m *Mesh) ServeSync(stream hansev1.NodeService_SyncServer) error {
 	// Subscribed before the first look at the store: no change falls in between.
 	sub := m.cfg.Store.Subscribe()
 	defer sub.Close()
+	ctx, cancel := context.WithCancelCause(stream.Context())
+	defer cancel(nil)
+	pulls := newInbox[model.Version]()
+	// It ends with the handler at the latest: then Recv does.
+	go func() { cancel(m.readPulls(stream, pulls)) }()
 	t := &teller{mesh: m, stream: stream, told: map[model.ClusterName]model.Version{}}
 	if err := t.welcome(hello, protocol); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(stream.Context())
-	defer cancel()
-	pulls := make(chan model.ClusterName, 1)
-	go func() {
-		defer cancel()
-		readPulls(ctx, stream, pulls)
-	}()
 	return t.run(ctx, sub, pulls)
 }
 
@@ -54,22 +54,24 @@ func (m *Mesh) negotiate(h *hansev1.SyncHello) (uint32, error) {
 	return highest, nil
 }
 
-// readPulls hands on the origins that the peer asks for again.
-func readPulls(ctx context.Context, stream hansev1.NodeService_SyncServer, pulls chan<- model.ClusterName) {
+// readPulls collects what the peer asks for until the stream ends. It never waits for the telling side: a peer that asked for more than
+// the connection buffers, before it reads on, would wait for ever. What is not held is not collected, so a flood of pulls is bounded by
+// the origins that are.
+func (m *Mesh) readPulls(stream hansev1.NodeService_SyncServer, pulls *inbox[model.Version]) error {
 	for {
 		message, err := stream.Recv()
 		if err != nil {
-			return
+			return err
 		}
-		origin, err := model.ParseClusterName(message.GetPull().GetOrigin())
+		have := message.GetPull()
+		origin, err := model.ParseClusterName(have.GetOrigin())
 		if err != nil {
-			return
+			return status.Errorf(codes.InvalidArgument, "after the hello a sync stream has pulls only: %v", err)
 		}
-		select {
-		case pulls <- origin:
-		case <-ctx.Done():
-			return
+		if _, held := m.cfg.Store.Origin(origin); held {
+			pulls.put(origin, codec.VersionFromProto(have.GetVersion()))
 		}
+		m.count(func(s *Stats) { s.PullsIn++ })
 	}
 }
 
@@ -77,7 +79,7 @@ func readPulls(ctx context.Context, stream hansev1.NodeService_SyncServer, pulls
 type teller struct {
 	mesh   *Mesh
 	stream hansev1.NodeService_SyncServer
-	// told is the version that the peer holds of each origin, as far as this stream knows.
+	// told is the version that the peer holds of each origin once it has read what was sent.
 	told map[model.ClusterName]model.Version
 }
 
@@ -87,19 +89,15 @@ func (t *teller) welcome(h *hansev1.SyncHello, protocol uint32) error {
 	if err := t.stream.Send(&hansev1.SyncResponse{Message: message}); err != nil {
 		return err
 	}
-	differs := map[model.ClusterName]bool{}
 	for _, have := range h.GetHave() {
-		name := model.ClusterName(have.GetOrigin())
-		t.told[name] = codec.VersionFromProto(have.GetVersion())
-		differs[name] = !bytes.Equal(have.GetDigest(), t.mesh.cfg.Store.digest(name))
+		name, version := model.ClusterName(have.GetOrigin()), codec.VersionFromProto(have.GetVersion())
+		if o, held := t.mesh.cfg.Store.Origin(name); held && o.Version == version && !bytes.Equal(have.GetDigest(), t.mesh.cfg.Store.digest(name)) {
+			// The same version with other content: two writers. The peer is told everything and decides by digest, as everybody does.
+			version = model.Version{}
+		}
+		t.told[name] = version
 	}
 	for _, o := range t.mesh.cfg.Store.Origins() {
-		if t.told[o.Name] == o.Version && differs[o.Name] {
-			// The same version with other content: two writers. The peer decides by digest, as everybody does.
-			if err := t.restate(o.Name); err != nil {
-				return err
-			}
-		}
 		if err := t.tell(o.Name); err != nil {
 			return err
 		}
@@ -107,32 +105,25 @@ func (t *teller) welcome(h *hansev1.SyncHello, protocol uint32) error {
 	return nil
 }
 
-func (t *teller) run(ctx context.Context, sub *Subscription, pulls <-chan model.ClusterName) error {
-	changed := make(chan []model.ClusterName)
-	go func() {
-		for {
-			names, err := sub.Next(ctx)
-			if err != nil {
-				return
-			}
-			select {
-			case changed <- names:
-			case <-ctx.Done():
-				return
-			}
-		}
-	}()
+// run tells what changes and what is asked for, until the stream or the peer's asking ends.
+func (t *teller) run(ctx context.Context, sub *Subscription, pulls *inbox[model.Version]) error {
 	for {
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
-		case origin := <-pulls:
-			if err := t.restate(origin); err != nil {
+			if err := context.Cause(ctx); !errors.Is(err, io.EOF) {
 				return err
 			}
-		case names := <-changed:
-			for _, name := range names {
-				if err := t.tell(name); err != nil {
+			return nil
+		case <-pulls.wake:
+			for origin, have := range pulls.take() {
+				t.told[origin] = have
+				if err := t.tell(origin); err != nil {
+					return err
+				}
+			}
+		case <-sub.dirty.wake:
+			for origin := range sub.dirty.take() {
+				if err := t.tell(origin); err != nil {
 					return err
 				}
 			}
@@ -151,20 +142,16 @@ func (t *teller) tell(origin model.ClusterName) error {
 	return t.send(b)
 }
 
-// restate sends an origin in full.
-func (t *teller) restate(origin model.ClusterName) error {
-	b, ok := t.mesh.cfg.Store.full(origin)
-	if !ok {
-		return nil
-	}
-	return t.send(b)
-}
-
 func (t *teller) send(b model.Batch) error {
 	if err := t.stream.Send(&hansev1.SyncResponse{Message: &hansev1.SyncResponse_Batch{Batch: codec.BatchToProto(b)}}); err != nil {
 		return err
 	}
 	t.told[b.Origin] = b.To
-	t.mesh.count(func(s *Stats) { s.BatchesOut++ })
+	t.mesh.count(func(s *Stats) {
+		s.BatchesOut++
+		if b.Full {
+			s.FullsOut++
+		}
+	})
 	return nil
 }
