@@ -31,7 +31,8 @@ func (l Limits) withDefaults() Limits {
 		l.Records = 20_000
 	}
 	if l.Bytes == 0 {
-		l.Bytes = 64 << 20
+		// A full state fits into one message between nodes, with room to spare for its framing.
+		l.Bytes = 32 << 20
 	}
 	if l.Origins == 0 {
 		l.Origins = 10_000
