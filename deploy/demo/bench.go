@@ -20,24 +20,29 @@ const benchChanges = 400
 
 // benchmark measures the time from a change at a workload in us until the Envoy of web-eu has it.
 func (s *story) benchmark(ctx context.Context) {
-	for _, step := range []func(context.Context) error{s.raiseFederation, s.joinSites, s.startEverything} {
-		if err := step(ctx); err != nil {
-			return
-		}
-	}
+	s.play(ctx, []chapter{
+		{"Three federation nodes, one Raft group", s.raiseFederation},
+		{"Three sites join with one-time tokens", s.joinSites},
+		{"Gateways and workloads, each with an Envoy of its own", s.startEverything},
+		{"A workload in us becomes unready or ready → the Envoy of web-eu in eu, by its own admin", s.measure},
+	})
+}
+
+// measure makes one change after the other and reports how long each took to arrive.
+func (s *story) measure(ctx context.Context) error {
 	address := s.workloads["web-eu"].upstreams[stockHTTP]
 	err := eventually(ctx, 30*time.Second, func() error { return s.answeredFrom(ctx, address, "", "us", 10) })
 	if s.check("web-eu calls stock.shop in us", err) != nil {
-		return
+		return err
 	}
-	fmt.Printf("\nA workload in us becomes unready or ready → the Envoy of web-eu in eu (its own admin), %d changes, one at a time:\n", benchChanges)
 	down, up, err := s.propagation(ctx)
-	if s.check("every change arrived", err) != nil {
-		return
+	if s.check(fmt.Sprintf("each of %d changes arrives", benchChanges), err) != nil {
+		return err
 	}
 	report("ready 1→0", down)
 	report("ready 0→1", up)
 	report("all", append(down, up...))
+	return nil
 }
 
 // propagation drains and undrains stock-us-1 and waits for each change at web-eu.

@@ -23,7 +23,7 @@ type chapter struct {
 
 // tell runs the whole story.
 func (s *story) tell(ctx context.Context) {
-	chapters := []chapter{
+	s.play(ctx, []chapter{
 		{"Three federation nodes, one Raft group", s.raiseFederation},
 		{"Three sites join with one-time tokens", s.joinSites},
 		{"Gateways and workloads, each with an Envoy of its own", s.startEverything},
@@ -35,7 +35,11 @@ func (s *story) tell(ctx context.Context) {
 		{"The region comes back", s.restoreRegion},
 		{"Every federation node and every agent dies", s.killControlPlane},
 		{"The control plane comes back", s.restoreControlPlane},
-	}
+	})
+}
+
+// play tells chapters until one of them makes the rest pointless.
+func (s *story) play(ctx context.Context, chapters []chapter) {
 	for i, c := range chapters {
 		if ctx.Err() != nil {
 			return
