@@ -126,15 +126,18 @@ func New(cfg Config) *Prober {
 }
 
 // SetTargets replaces the targets. What is known of a gateway is kept unless its address, port or SNI changed; points of IP
-// addresses and of names with a known answer exist when SetTargets returns. It never blocks.
+// addresses and of names with a known answer exist when SetTargets returns. It never blocks. Targets that are the same as before are no
+// change: an owner that sets them whenever it hears of one must come to rest.
 func (p *Prober) SetTargets(targets []Target) {
 	p.mu.Lock()
 	now := p.cfg.Clock.Now()
 	next := make(map[gatewayKey]*gateway, len(targets))
 	hosts := map[string]bool{}
+	changed := false
 	for _, t := range targets {
 		key := gatewayKey{t.Cluster, t.Gateway}
 		g := p.gateways[key]
+		changed = changed || g == nil || g.target != t
 		if g == nil || g.target.Address != t.Address || g.target.Port != t.Port || g.target.SNI != t.SNI {
 			g = p.newGateway(t, now)
 		}
@@ -142,14 +145,17 @@ func (p *Prober) SetTargets(targets []Target) {
 		hosts[g.host] = true
 		next[key] = g
 	}
+	changed = changed || len(next) != len(p.gateways)
 	p.gateways = next
 	// Answers that were given at the start stay until there are targets that could use them.
 	if len(targets) > 0 {
 		maps.DeleteFunc(p.answers, func(host string, _ []netip.Addr) bool { return !hosts[host] })
 	}
 	p.mu.Unlock()
-	poke(p.changed)
-	poke(p.wake)
+	if changed {
+		poke(p.changed)
+		poke(p.wake)
+	}
 }
 
 // newGateway returns a gateway that is due at once; p.mu is held.

@@ -268,6 +268,40 @@ func TestTargetsChange(t *testing.T) {
 
 // TestConcurrencyIsBounded drives the schedule without Run: what is due beyond the bound waits until a running probe ends, and
 // those that wait longest go first.
+func TestTheSameTargetsAreNoChange(t *testing.T) {
+	changed := func(p *Prober) bool {
+		select {
+		case <-p.Changed():
+			return true
+		default:
+			return false
+		}
+	}
+	p := New(Config{Clock: clock.NewFake(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)), Logger: slog.New(slog.DiscardHandler)})
+	one, two := target("10.0.0.1"), target("10.0.0.2")
+	two.Gateway = "another"
+	draining := one
+	draining.Draining = true
+	for _, step := range []struct {
+		what    string
+		targets []Target
+		want    bool
+	}{
+		{"nothing, as before", nil, false},
+		{"two", []Target{one, two}, true},
+		{"the same two", []Target{one, two}, false},
+		{"the same two in another order", []Target{two, one}, false},
+		{"one drains", []Target{draining, two}, true},
+		{"one is gone", []Target{draining}, true},
+		{"the same one", []Target{draining}, false},
+		{"none", nil, true},
+	} {
+		if p.SetTargets(step.targets); changed(p) != step.want {
+			t.Errorf("%s: told of a change: %v, want %v", step.what, !step.want, step.want)
+		}
+	}
+}
+
 func TestConcurrencyIsBounded(t *testing.T) {
 	probed := map[string]int{}
 	p := New(Config{
