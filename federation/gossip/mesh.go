@@ -120,7 +120,7 @@ func (m *Mesh) Run(ctx context.Context) error {
 	defer tasks.Wait()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	tasks.Go(func() { m.join(ctx, list) })
+	tasks.Go(func() { m.join(ctx, list.Join) })
 	for {
 		select {
 		case <-ctx.Done():
@@ -133,23 +133,18 @@ func (m *Mesh) Run(ctx context.Context) error {
 
 // join asks the seeds that are not members to let this node in, again and again: after a partition they are to find each other, too.
 // It waits for those that do not answer, which is why it does so apart.
-func (m *Mesh) join(ctx context.Context, list *memberlist.Memberlist) {
+func (m *Mesh) join(ctx context.Context, ask func(seeds []string) (int, error)) {
 	silent := map[string]bool{}
 	for {
-		present := map[string]bool{}
-		for _, n := range list.Members() {
-			present[n.Address()] = true
-		}
 		for _, seed := range m.cfg.Seeds() {
 			if ctx.Err() != nil {
 				return
 			}
-			host, port, err := hostPort(seed)
-			if err == nil && present[net.JoinHostPort(host, strconv.Itoa(port))] {
+			if m.present(seed) {
 				delete(silent, seed)
 				continue
 			}
-			_, err = list.Join([]string{seed})
+			_, err := ask([]string{seed})
 			if err != nil && !silent[seed] {
 				m.cfg.Logger.Warn("a gossip seed does not let this node in: it is down, cannot be reached, or has another gossip key; trying on",
 					"seed", seed, "error", err)
@@ -162,6 +157,27 @@ func (m *Mesh) join(ctx context.Context, list *memberlist.Memberlist) {
 		case <-m.cfg.Clock.After(rejoinEvery):
 		}
 	}
+}
+
+// present reports whether a live node, or this one, has the gossip address. It goes by what memberlist has told: the nodes that
+// memberlist lists change while they are read.
+func (m *Mesh) present(seed string) bool {
+	host, port, err := hostPort(seed)
+	if err != nil {
+		return false
+	}
+	address := net.JoinHostPort(host, strconv.Itoa(port))
+	if address == net.JoinHostPort(m.list.AdvertiseAddr, strconv.Itoa(m.list.AdvertisePort)) {
+		return true
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, p := range m.peers {
+		if p.alive && p.gossip == address {
+			return true
+		}
+	}
+	return false
 }
 
 // followAll starts a loop for every live peer that has none.

@@ -10,8 +10,10 @@ import (
 
 // peer is another node as memberlist knows it.
 type peer struct {
-	node  meta
-	alive bool
+	node meta
+	// gossip is the peer's address in memberlist.
+	gossip string
+	alive  bool
 	// following is true while a loop keeps a stream to the peer.
 	following bool
 	connected bool
@@ -94,7 +96,7 @@ func (d delegate) seen(n *memberlist.Node, alive bool) {
 		d.m.cfg.Logger.Warn("a gossip member does not say how it is reached", "member", n.Name)
 		alive = false
 	}
-	if d.m.note(n.Name, said, alive) {
+	if d.m.note(n.Name, n.Address(), said, alive) {
 		d.m.cfg.Logger.Info("federation node seen", "node", n.Name, "alive", alive, "address", said.GRPC)
 	}
 	select {
@@ -105,7 +107,7 @@ func (d delegate) seen(n *memberlist.Node, alive bool) {
 }
 
 // note keeps what is known of a peer; the last address of one that does not say where it is stays.
-func (m *Mesh) note(name string, said meta, alive bool) (known bool) {
+func (m *Mesh) note(name, gossip string, said meta, alive bool) (known bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	p := m.peers[name]
@@ -119,6 +121,6 @@ func (m *Mesh) note(name string, said meta, alive bool) (known bool) {
 	if said.GRPC != "" {
 		p.node = said
 	}
-	p.alive = alive
+	p.alive, p.gossip = alive, gossip
 	return true
 }
