@@ -131,6 +131,16 @@ func (p *process) ends(patience time.Duration) bool {
 	}
 }
 
+// said reports whether the process's log contains the text.
+func (p *process) said(t *testing.T, text string) bool {
+	t.Helper()
+	data, err := os.ReadFile(p.log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return bytes.Contains(data, []byte(text))
+}
+
 // tail is the end of the process's log.
 func (p *process) tail() string {
 	data, err := os.ReadFile(p.log)
