@@ -1,17 +1,11 @@
 package catalog
 
 import (
-	"bytes"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
 
-	"google.golang.org/protobuf/encoding/protodelim"
-
-	"github.com/hanse-mesh/hanse/api/codec"
-	hansev1 "github.com/hanse-mesh/hanse/api/gen/hanse/v1"
 	"github.com/hanse-mesh/hanse/api/model"
 )
 
@@ -32,16 +26,9 @@ type imported struct {
 	producedAt time.Time
 	instance   string
 	bytes      int
-	records    map[string]verified
+	records    map[string]entry
 	// exported caches export until the next change.
 	exported *Imported
-}
-
-// verified is a record with what its bytes mean; err says why they do not count.
-type verified struct {
-	signed  model.SignedRecord
-	decoded model.Record
-	err     error
 }
 
 // NewImports returns imports that hold nothing.
@@ -60,23 +47,37 @@ func (i *Imports) Apply(b model.Batch) (changed, gap bool, err error) {
 		return false, false, nil
 	case b.Full:
 		return i.replace(b, held)
-	case held == nil || b.From != held.version:
+	case held == nil || b.From != held.version || held.otherWriter(b):
 		return false, true, nil
+	case b.To == held.version:
+		held.confirm(b.ProducedAt)
+		return false, false, nil
 	}
 	if err := held.grown(b).check(b.Origin, i.limits); err != nil {
 		return false, false, err
 	}
 	for _, key := range b.Removals {
-		held.bytes -= size(held.records[key].signed)
+		held.bytes -= size(held.records[key].newest())
 		delete(held.records, key)
 	}
 	i.take(held, held, b)
 	return len(b.Upserts)+len(b.Removals) > 0, false, nil
 }
 
+// otherWriter reports whether a delta builds on what another process published in the same epoch.
+func (o *imported) otherWriter(b model.Batch) bool {
+	return b.Instance != "" && o.instance != "" && b.Instance != o.instance
+}
+
+func (o *imported) confirm(at time.Time) {
+	if at.After(o.producedAt) {
+		o.producedAt, o.exported = at, nil
+	}
+}
+
 // replace takes a full state; held is where unchanged records need not be verified again.
 func (i *Imports) replace(b model.Batch, held *imported) (changed, gap bool, err error) {
-	next := &imported{records: make(map[string]verified, len(b.Upserts))}
+	next := &imported{records: make(map[string]entry, len(b.Upserts))}
 	if err := next.grown(b).check(b.Origin, i.limits); err != nil {
 		return false, false, err
 	}
@@ -91,31 +92,17 @@ func (i *Imports) replace(b model.Batch, held *imported) (changed, gap bool, err
 // take brings an origin to the batch's version and records.
 func (i *Imports) take(to, before *imported, b model.Batch) {
 	for _, r := range b.Upserts {
-		v := i.verified(b.Origin, before, r)
-		to.bytes += size(v.signed) - size(to.records[r.Key].signed)
-		to.records[r.Key] = v
+		next := before.records[r.Key].take(b.Origin, r, i.verify)
+		to.bytes += size(r) - size(to.records[r.Key].newest())
+		to.records[r.Key] = next
 	}
 	to.version, to.producedAt, to.instance, to.exported = b.To, b.ProducedAt, b.Instance, nil
-}
-
-// verified judges a record. One that is held is not verified again, and a true record of the past does not take the place of a newer one.
-func (i *Imports) verified(origin model.ClusterName, before *imported, r model.SignedRecord) verified {
-	held, ok := before.records[r.Key]
-	ok = ok && held.err == nil
-	if ok && bytes.Equal(held.signed.Record, r.Record) && bytes.Equal(held.signed.Signature, r.Signature) {
-		return held
-	}
-	rec, err := i.verify(origin, r)
-	if ok && err == nil && rec.Version.Compare(held.decoded.Version) < 0 {
-		return held
-	}
-	return verified{signed: r, decoded: rec, err: err}
 }
 
 func (o *imported) grown(b model.Batch) extent {
 	return extent{len(o.records), o.bytes}.after(b, func(key string) (model.SignedRecord, bool) {
 		held, ok := o.records[key]
-		return held.signed, ok
+		return held.newest(), ok
 	})
 }
 
@@ -127,8 +114,9 @@ func (i *Imports) Reverify(origin model.ClusterName) {
 	}
 	o.exported = nil
 	for key, r := range o.records {
-		rec, err := i.verify(origin, r.signed)
-		o.records[key] = verified{signed: r.signed, decoded: rec, err: err}
+		next := r.again(origin, i.verify)
+		o.bytes += size(next.newest()) - size(r.newest())
+		o.records[key] = next
 	}
 }
 
@@ -146,7 +134,7 @@ type Imported struct {
 	ProducedAt time.Time
 	// Records are sorted by key.
 	Records []model.Record
-	// Refused says which records do not count, and why.
+	// Refused says which records do not count, and why. An older state of the same record may stay in force.
 	Refused []string
 }
 
@@ -167,49 +155,14 @@ func (i *Imports) All() []Imported {
 func (o *imported) export(name model.ClusterName) Imported {
 	out := Imported{Origin: name, Version: o.version, ProducedAt: o.producedAt, Records: make([]model.Record, 0, len(o.records))}
 	for key, r := range o.records {
-		if r.err != nil {
-			out.Refused = append(out.Refused, fmt.Sprintf("%s of %s: %v", key, name, r.err))
-			continue
+		if r.counts {
+			out.Records = append(out.Records, r.decoded)
 		}
-		out.Records = append(out.Records, r.decoded)
+		if r.err != nil {
+			out.Refused = append(out.Refused, r.reason(name, key))
+		}
 	}
 	slices.Sort(out.Refused)
 	slices.SortFunc(out.Records, func(a, b model.Record) int { return strings.Compare(a.Key(), b.Key()) })
 	return out
-}
-
-// Marshal returns everything held, for a disk cache.
-func (i *Imports) Marshal() ([]byte, error) {
-	var out bytes.Buffer
-	for _, name := range slices.Sorted(maps.Keys(i.origins)) {
-		o := i.origins[name]
-		b := model.Batch{Origin: name, To: o.version, Full: true, ProducedAt: o.producedAt, Instance: o.instance}
-		for _, r := range o.records {
-			b.Upserts = append(b.Upserts, r.signed)
-		}
-		slices.SortFunc(b.Upserts, func(x, y model.SignedRecord) int { return strings.Compare(x.Key, y.Key) })
-		if _, err := protodelim.MarshalTo(&out, codec.BatchToProto(b)); err != nil {
-			return nil, fmt.Errorf("marshal imports: %w", err)
-		}
-	}
-	return out.Bytes(), nil
-}
-
-// Load takes in what Marshal returned. On an error, what stood before the damage is held.
-func (i *Imports) Load(data []byte) error {
-	in := bytes.NewReader(data)
-	for in.Len() > 0 {
-		var p hansev1.Batch
-		if err := (protodelim.UnmarshalOptions{MaxSize: int64(in.Len())}).UnmarshalFrom(in, &p); err != nil {
-			return fmt.Errorf("load imports: %w", err)
-		}
-		b, err := codec.BatchFromProto(&p)
-		if err != nil {
-			return fmt.Errorf("load imports: %w", err)
-		}
-		if _, _, err := i.Apply(b); err != nil {
-			return fmt.Errorf("load imports: %w", err)
-		}
-	}
-	return nil
 }
