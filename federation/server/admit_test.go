@@ -3,6 +3,9 @@ package server
 import (
 	"bytes"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/x509"
 	"slices"
 	"strings"
@@ -89,8 +92,13 @@ func TestJoinErrorsTellWhatIsWrong(t *testing.T) {
 	good := csr(t, newKey(t))
 	forged := bytes.Clone(good)
 	forged[len(forged)-3] ^= 1
+	long, err := ecdsa.GenerateKey(elliptic.P521(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	curve := csr(t, long)
 	client := hansev1.NewFederationServiceClient(f.dial("n2", nil))
-	if _, err := client.JoinCluster(f.ctx, joinRequest(t, csr(t, other.key), func(r *hansev1.JoinClusterRequest) { r.TokenId, r.Cluster = "used", "a1" })); err != nil {
+	if _, err = client.JoinCluster(f.ctx, joinRequest(t, csr(t, other.key), func(r *hansev1.JoinClusterRequest) { r.TokenId, r.Cluster = "used", "a1" })); err != nil {
 		t.Fatal(err)
 	}
 	f.clock.Advance(2 * time.Minute)
@@ -100,21 +108,24 @@ func TestJoinErrorsTellWhatIsWrong(t *testing.T) {
 		code   codes.Code
 		say    []string
 	}{
-		"unknown token":       {func(r *hansev1.JoinClusterRequest) { r.TokenId = "nope" }, codes.PermissionDenied, []string{"nope", "not known"}},
-		"wrong secret":        {func(r *hansev1.JoinClusterRequest) { r.Secret += "x" }, codes.PermissionDenied, []string{"tok", "secret is wrong"}},
-		"expired":             {func(r *hansev1.JoinClusterRequest) { r.TokenId = "old" }, codes.PermissionDenied, []string{"expired at 2030-01-02T03:05:05Z"}},
-		"revoked":             {func(r *hansev1.JoinClusterRequest) { r.TokenId = "gone" }, codes.PermissionDenied, []string{"revoked"}},
-		"wrong kind":          {func(r *hansev1.JoinClusterRequest) { r.TokenId = "node" }, codes.PermissionDenied, []string{"node token", "cluster token"}},
-		"used by another key": {func(r *hansev1.JoinClusterRequest) { r.TokenId, r.Cluster = "used", "a1" }, codes.PermissionDenied, []string{"another key", "a1"}},
-		"out of scope":        {func(r *hansev1.JoinClusterRequest) { r.Cluster = "beta" }, codes.PermissionDenied, []string{"begins with a", "beta"}},
-		"bad name":            {func(r *hansev1.JoinClusterRequest) { r.Cluster = "Alpha!" }, codes.InvalidArgument, []string{"cluster"}},
-		"bad domain":          {func(r *hansev1.JoinClusterRequest) { r.TrustDomain = "no good" }, codes.InvalidArgument, []string{"trust domain"}},
-		"no token":            {func(r *hansev1.JoinClusterRequest) { r.TokenId = "" }, codes.InvalidArgument, []string{"copy the token whole"}},
-		"endless secret":      {func(r *hansev1.JoinClusterRequest) { r.Secret = strings.Repeat("x", 1000) }, codes.InvalidArgument, nil},
-		"no proof of key":     {func(r *hansev1.JoinClusterRequest) { r.Csr = forged }, codes.InvalidArgument, []string{"csr"}},
-		"no request":          {func(r *hansev1.JoinClusterRequest) { r.Csr = nil }, codes.InvalidArgument, []string{"csr"}},
-		"clock behind":        {func(r *hansev1.JoinClusterRequest) { r.UnixMillis = start.Add(-time.Hour).UnixMilli() }, codes.FailedPrecondition, []string{"2030-01-02T02:04:05Z", "2030-01-02T03:06:05Z", "NTP"}},
-		"clock ahead":         {func(r *hansev1.JoinClusterRequest) { r.UnixMillis = start.Add(8 * time.Minute).UnixMilli() }, codes.FailedPrecondition, []string{"NTP"}},
+		"unknown token":        {func(r *hansev1.JoinClusterRequest) { r.TokenId = "nope" }, codes.PermissionDenied, []string{"nope", "not known"}},
+		"wrong secret":         {func(r *hansev1.JoinClusterRequest) { r.Secret += "x" }, codes.PermissionDenied, []string{"tok", "secret is wrong"}},
+		"expired":              {func(r *hansev1.JoinClusterRequest) { r.TokenId = "old" }, codes.PermissionDenied, []string{"expired at 2030-01-02T03:05:05Z"}},
+		"revoked":              {func(r *hansev1.JoinClusterRequest) { r.TokenId = "gone" }, codes.PermissionDenied, []string{"revoked"}},
+		"wrong kind":           {func(r *hansev1.JoinClusterRequest) { r.TokenId = "node" }, codes.PermissionDenied, []string{"node token", "cluster token"}},
+		"used by another key":  {func(r *hansev1.JoinClusterRequest) { r.TokenId, r.Cluster = "used", "a1" }, codes.PermissionDenied, []string{"another key", "a1"}},
+		"out of scope":         {func(r *hansev1.JoinClusterRequest) { r.Cluster = "beta" }, codes.PermissionDenied, []string{"begins with a", "beta"}},
+		"bad name":             {func(r *hansev1.JoinClusterRequest) { r.Cluster = "Alpha!" }, codes.InvalidArgument, []string{"cluster"}},
+		"bad domain":           {func(r *hansev1.JoinClusterRequest) { r.TrustDomain = "no good" }, codes.InvalidArgument, []string{"trust domain"}},
+		"dots for a domain":    {func(r *hansev1.JoinClusterRequest) { r.TrustDomain = ".." }, codes.InvalidArgument, []string{"trust domain", "empty label"}},
+		"as good as ours":      {func(r *hansev1.JoinClusterRequest) { r.TrustDomain = "acme." }, codes.InvalidArgument, []string{"trust domain", "empty label"}},
+		"key on a wrong curve": {func(r *hansev1.JoinClusterRequest) { r.Csr = curve }, codes.InvalidArgument, []string{"csr", "P-521", "P-256"}},
+		"no token":             {func(r *hansev1.JoinClusterRequest) { r.TokenId = "" }, codes.InvalidArgument, []string{"copy the token whole"}},
+		"endless secret":       {func(r *hansev1.JoinClusterRequest) { r.Secret = strings.Repeat("x", 1000) }, codes.InvalidArgument, nil},
+		"no proof of key":      {func(r *hansev1.JoinClusterRequest) { r.Csr = forged }, codes.InvalidArgument, []string{"csr"}},
+		"no request":           {func(r *hansev1.JoinClusterRequest) { r.Csr = nil }, codes.InvalidArgument, []string{"csr"}},
+		"clock behind":         {func(r *hansev1.JoinClusterRequest) { r.UnixMillis = start.Add(-time.Hour).UnixMilli() }, codes.FailedPrecondition, []string{"2030-01-02T02:04:05Z", "2030-01-02T03:06:05Z", "NTP"}},
+		"clock ahead":          {func(r *hansev1.JoinClusterRequest) { r.UnixMillis = start.Add(8 * time.Minute).UnixMilli() }, codes.FailedPrecondition, []string{"NTP"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := client.JoinCluster(f.ctx, joinRequest(t, good, c.change))
@@ -209,16 +220,21 @@ func TestNodeJoins(t *testing.T) {
 			t.Fatalf("the issuing CA cannot be used: %v", err)
 		}
 	}
+	long, err := ecdsa.GenerateKey(elliptic.P521(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, c := range map[string]struct {
 		change func(*hansev1.JoinNodeRequest)
 		code   codes.Code
 		say    string
 	}{
-		"another key":   {func(r *hansev1.JoinNodeRequest) { r.Csr = csr(t, newKey(t)) }, codes.PermissionDenied, "another key"},
-		"one key only":  {func(r *hansev1.JoinNodeRequest) { r.CaCsr = csr(t, key) }, codes.InvalidArgument, "a key each"},
-		"no CA request": {func(r *hansev1.JoinNodeRequest) { r.CaCsr = nil }, codes.InvalidArgument, "ca_csr"},
-		"wrong secret":  {func(r *hansev1.JoinNodeRequest) { r.Secret = "x" }, codes.PermissionDenied, "secret is wrong"},
-		"no node":       {func(r *hansev1.JoinNodeRequest) { r.Node = nil }, codes.InvalidArgument, "node"},
+		"another key":    {func(r *hansev1.JoinNodeRequest) { r.Csr = csr(t, newKey(t)) }, codes.PermissionDenied, "another key"},
+		"one key only":   {func(r *hansev1.JoinNodeRequest) { r.CaCsr = csr(t, key) }, codes.InvalidArgument, "a key each"},
+		"no CA request":  {func(r *hansev1.JoinNodeRequest) { r.CaCsr = nil }, codes.InvalidArgument, "ca_csr"},
+		"wrong secret":   {func(r *hansev1.JoinNodeRequest) { r.Secret = "x" }, codes.PermissionDenied, "secret is wrong"},
+		"wrong CA curve": {func(r *hansev1.JoinNodeRequest) { r.CaCsr = csr(t, long) }, codes.InvalidArgument, "P-521"},
+		"no node":        {func(r *hansev1.JoinNodeRequest) { r.Node = nil }, codes.InvalidArgument, "node"},
 	} {
 		r := request()
 		c.change(r)

@@ -2,8 +2,11 @@ package server
 
 import (
 	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/sha256"
 	"crypto/x509"
+	"slices"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -32,6 +35,9 @@ func joinClusterCommand(r *hansev1.JoinClusterRequest, now time.Time) (state.Joi
 		return state.JoinCluster{}, err
 	}
 	if err := checkSkew(time.UnixMilli(r.GetUnixMillis()), now); err != nil {
+		return state.JoinCluster{}, err
+	}
+	if err := checkDomain(r.GetTrustDomain()); err != nil {
 		return state.JoinCluster{}, err
 	}
 	key, err := provenKey("csr", r.GetCsr())
@@ -86,6 +92,15 @@ func checkCredential(id, secret string) error {
 	return nil
 }
 
+// checkDomain refuses trust domains that read like another one as a DNS name: "example.org." is the same name as "example.org". An
+// empty one means the default. Characters and reservations are the state's to judge.
+func checkDomain(trustDomain string) error {
+	if trustDomain != "" && slices.Contains(strings.Split(trustDomain, "."), "") {
+		return status.Errorf(codes.InvalidArgument, "trust domain %.80q has an empty label: leave out leading, trailing and double dots", trustDomain)
+	}
+	return nil
+}
+
 func checkSkew(theirs, ours time.Time) error {
 	if d := theirs.Sub(ours); d > MaxSkew || d < -MaxSkew {
 		return status.Errorf(codes.FailedPrecondition,
@@ -104,8 +119,13 @@ func provenKey(field string, der []byte) ([]byte, error) {
 	if err != nil {
 		return nil, status.Errorf(codes.InvalidArgument, "%s is not a certificate request: %v", field, err)
 	}
-	if _, ok := request.PublicKey.(*ecdsa.PublicKey); !ok {
-		return nil, status.Errorf(codes.InvalidArgument, "%s is for a key of type %T: an ECDSA key is needed", field, request.PublicKey)
+	// What no CA of ours certifies is refused before it is agreed on: it would spend the token and take the name.
+	key, ok := request.PublicKey.(*ecdsa.PublicKey)
+	if !ok {
+		return nil, status.Errorf(codes.InvalidArgument, "%s is for a key of type %T: an ECDSA key on P-256 or P-384 is needed", field, request.PublicKey)
+	}
+	if key.Curve != elliptic.P256() && key.Curve != elliptic.P384() {
+		return nil, status.Errorf(codes.InvalidArgument, "%s is for a key on %s: an ECDSA key on P-256 or P-384 is needed", field, key.Params().Name)
 	}
 	if err := request.CheckSignature(); err != nil {
 		return nil, status.Errorf(codes.InvalidArgument, "%s is not signed by its own key: %v", field, err)
