@@ -2,6 +2,8 @@ package vm
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/sha256"
 	"crypto/x509"
 	"slices"
@@ -179,6 +181,12 @@ func (s *Site) prolong(who peer) (enrolment, error) {
 	return e, nil
 }
 
+// certifiable reports whether the site's CA will certify a key. A key that it refuses must not spend a use of the token.
+func certifiable(public any) bool {
+	key, ok := public.(*ecdsa.PublicKey)
+	return ok && (key.Curve == elliptic.P256() || key.Curve == elliptic.P384())
+}
+
 // readCSR checks a request's form and its proof of possession, and returns the SHA-256 of its public key. What it says of names is
 // ignored: those follow from the token.
 func readCSR(der []byte) ([]byte, error) {
@@ -188,6 +196,9 @@ func readCSR(der []byte) ([]byte, error) {
 	csr, err := x509.ParseCertificateRequest(der)
 	if err != nil {
 		return nil, status.Errorf(codes.InvalidArgument, "csr is not a PKCS #10 request in DER: %v", err)
+	}
+	if !certifiable(csr.PublicKey) {
+		return nil, status.Error(codes.InvalidArgument, "csr is not for an ECDSA key on P-256 or P-384: the site's CA certifies no other")
 	}
 	if err := csr.CheckSignature(); err != nil {
 		return nil, status.Errorf(codes.InvalidArgument, "csr is not signed by its own key: %v", err)

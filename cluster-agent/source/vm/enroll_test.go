@@ -2,6 +2,12 @@ package vm
 
 import (
 	"bytes"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
 	"errors"
 	"os"
 	"path/filepath"
@@ -134,10 +140,35 @@ func TestRefusedRequests(t *testing.T) {
 			t.Fatal(name)
 		}
 	}
+	for name, key := range unfitKeys(t) {
+		var err error
+		if m.csr, err = x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, key); err != nil {
+			t.Fatal(err)
+		}
+		_, err = s.enroll(m, token)
+		wantStatus(t, err, codes.InvalidArgument, "P-256")
+		if t.Failed() {
+			t.Fatal(name)
+		}
+	}
 	m.csr = good
 	if _, err := s.enroll(m, token); err != nil {
 		t.Errorf("refused requests spent the token: %v", err)
 	}
+}
+
+// unfitKeys are keys that no CA of ours certifies.
+func unfitKeys(t *testing.T) map[string]crypto.Signer {
+	t.Helper()
+	long, err := ecdsa.GenerateKey(elliptic.P521(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, edwards, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return map[string]crypto.Signer{"P-521": long, "Ed25519": edwards}
 }
 
 func TestRenewNeedsTheEnrolledKey(t *testing.T) {
