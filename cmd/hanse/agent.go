@@ -126,6 +126,7 @@ func runAgent(ctx context.Context, o agentOptions, logger *slog.Logger) error {
 		a.prober.Run,
 		a.publisher.Run,
 		a.renewMember,
+		a.renewSite,
 		func(ctx context.Context) error { return serveGRPC(ctx, a.siteServer, siteListener) },
 		func(ctx context.Context) error { return serveHTTP(ctx, admin, a.adminHandler()) },
 		func(ctx context.Context) error {

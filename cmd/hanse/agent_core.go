@@ -1,25 +1,19 @@
 package main
 
 import (
-	"context"
 	"log/slog"
-	"maps"
 	"net/netip"
 	"slices"
 	"sync"
-	"time"
 
 	hansev1 "github.com/hanse-mesh/hanse/api/gen/hanse/v1"
 	"github.com/hanse-mesh/hanse/api/model"
-	"github.com/hanse-mesh/hanse/cluster-agent/export"
 	"github.com/hanse-mesh/hanse/cluster-agent/probe"
 	"github.com/hanse-mesh/hanse/cluster-agent/source"
 	"github.com/hanse-mesh/hanse/cluster-agent/uplink"
-	"github.com/hanse-mesh/hanse/cluster-agent/vip"
 	"github.com/hanse-mesh/hanse/federation/catalog"
 	"github.com/hanse-mesh/hanse/federation/state"
 	"github.com/hanse-mesh/hanse/gateway/route"
-	"github.com/hanse-mesh/hanse/gateway/snapshot"
 	"github.com/hanse-mesh/hanse/internal/clock"
 	"github.com/hanse-mesh/hanse/trust/bundle"
 	"github.com/hanse-mesh/hanse/trust/records"
@@ -44,11 +38,13 @@ type siteCore struct {
 	sourced   bool
 	view      *state.View
 	viewProto *hansev1.State
-	imports   *catalog.Imports
-	bundles   bundle.Held
-	vips      map[model.ServiceKey]netip.Addr
-	failback  route.Failback
-	refused   []uplink.Refusal
+	// viewFrom is the address of the node that told view; empty when it comes from the disk.
+	viewFrom string
+	imports  *catalog.Imports
+	bundles  bundle.Held
+	vips     map[model.ServiceKey]netip.Addr
+	failback route.Failback
+	refused  []uplink.Refusal
 	// dropped says what of the site's own workloads is not exported, and why.
 	dropped []string
 	// unsaved is what the disk does not have yet.
@@ -62,8 +58,10 @@ type coreOutputs struct {
 	complete func()
 	targets  func([]probe.Target)
 	points   func(model.ClusterName) []probe.Point
-	// sight is asked when a node shows the bundle of a trust domain that is new here.
-	sight func(model.SignedBundle)
+	// node is the address of the federation node that speaks at the moment.
+	node func() string
+	// sight is asked when the node at an address shows the bundle of a trust domain that is new here.
+	sight func(b model.SignedBundle, shownBy string)
 	// status gives what the site's status record says besides what the core knows.
 	status func() model.SiteStatus
 }
@@ -97,9 +95,10 @@ func (c *siteCore) own() model.Cluster {
 	return model.Cluster{Name: c.member.Cluster, TrustDomain: c.member.TrustDomain, Incarnation: c.member.Incarnation, Region: c.member.Region}
 }
 
-func (c *siteCore) changed(what ...string) {
-	for _, w := range what {
-		c.unsaved[w] = true
+// changed wakes the loop, which also writes the named files. It is called with the lock held.
+func (c *siteCore) changed(files ...string) {
+	for _, name := range files {
+		c.unsaved[name] = true
 	}
 	select {
 	case c.wake <- struct{}{}:
@@ -131,9 +130,10 @@ func (c *siteCore) State(p *hansev1.State) {
 		c.logger.Error("the federation's state cannot be read; the last one stays in force", "error", err)
 		return
 	}
+	from := c.out.node()
 	c.mu.Lock()
 	before := c.view
-	c.view, c.viewProto = v, p
+	c.view, c.viewProto, c.viewFrom = v, p, from
 	for name, m := range v.Clusters {
 		if before == nil || string(before.Clusters[name].AgentKey) != string(m.AgentKey) {
 			c.imports.Reverify(name)
@@ -142,7 +142,7 @@ func (c *siteCore) State(p *hansev1.State) {
 	c.changed(cacheFile)
 	c.mu.Unlock()
 	for _, b := range v.Bundles {
-		c.offerBundle(b)
+		c.offerBundle(b, from)
 	}
 }
 
@@ -177,152 +177,33 @@ func (c *siteCore) Refused(list []uplink.Refusal) {
 	c.changed()
 }
 
-// Connected logs where the uplink stands.
-func (c *siteCore) Connected(node string, connected bool) {
-	c.logger.Info("session with the federation", "node", node, "connected", connected)
-}
+// Connected is no news to the core: a session's end changes nothing of what is known.
+func (*siteCore) Connected(string, bool) {}
 
-// offerBundle takes a trust domain's bundle as a node shows it.
-func (c *siteCore) offerBundle(b model.SignedBundle) {
-	c.mu.Lock()
-	next, verdict, err := c.bundles.Offer(b)
-	c.bundles = next
-	if verdict == bundle.Replaced {
-		c.changed(bundlesFile)
-	}
-	c.mu.Unlock()
-	switch verdict {
-	case bundle.Refused:
-		c.logger.Error("a trust bundle is refused; the held one stays in force", "error", err)
-	case bundle.Witness:
-		c.out.sight(b)
-	}
-}
-
-// introduce believes a new trust domain's bundle.
-func (c *siteCore) introduce(b model.SignedBundle, introduced, sole bool) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	next, err := c.bundles.Introduce(b, introduced, sole)
-	if err != nil {
-		return err
-	}
-	c.bundles = next
-	c.changed(bundlesFile)
-	return nil
-}
-
-// forgetBundle is an operator's word that a trust domain's CA was replaced.
-func (c *siteCore) forgetBundle(trustDomain string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.bundles = c.bundles.Forget(trustDomain)
-	c.changed(bundlesFile)
-	if c.view != nil {
-		if b, ok := c.view.Bundles[trustDomain]; ok {
-			go c.offerBundle(b)
-		}
-	}
-}
-
-// run is the loop: every wake-up brings everything that follows from the core's knowledge up to date.
-func (c *siteCore) run(ctx context.Context) error {
-	var throttle export.Throttle
-	timer := c.clock.NewTimer(0)
-	defer timer.Stop()
-	defer c.save()
-	completed := false
-	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-c.wake:
-		case <-timer.C():
-		}
-		now := c.clock.Now()
-		c.out.targets(c.targets())
-		next := c.climb(now)
-		c.allot()
-		c.out.kick()
-		if current, ok := c.records(); ok {
-			var d export.Decision
-			throttle, d = throttle.Step(current, now)
-			if len(d.Upserts)+len(d.Removals) > 0 {
-				c.out.publish(d.Upserts, d.Removals)
-			}
-			if !completed {
-				c.out.complete()
-				completed = true
-			}
-			next = sooner(next, d.Next)
-		}
-		timer.Reset(c.pause(next, now))
-	}
-}
-
-// idlePause is how often the loop looks around without being woken: for the status record and the disk.
-const idlePause = time.Second
-
-func (c *siteCore) pause(next, now time.Time) time.Duration {
-	c.save()
-	if next.IsZero() {
-		return idlePause
-	}
-	return min(idlePause, max(0, next.Sub(now)))
-}
-
-func sooner(a, b time.Time) time.Time {
-	if a.IsZero() || !b.IsZero() && b.Before(a) {
-		return b
-	}
-	return a
-}
-
-// climb moves recovering capacity on and returns when to look again.
-func (c *siteCore) climb(now time.Time) time.Time {
-	in, ok := c.inputs()
-	if !ok {
-		return time.Time{}
+// servers are the federation nodes to try: those that the operator named, else those agreed, else those told at the join.
+func (c *siteCore) servers(named []string) []string {
+	if len(named) > 0 {
+		return named
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.failback, _ = c.failback.Step(snapshot.Observe(in), now)
-	at, _ := c.failback.NextDeadline()
-	return at
-}
-
-// allot keeps the virtual addresses of what can be called.
-func (c *siteCore) allot() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	known := map[model.ServiceKey]bool{}
-	for _, w := range c.workloads {
-		if w.Serves() {
-			known[w.Service] = true
+	if c.view == nil || len(c.view.Nodes) == 0 {
+		return c.member.Servers
+	}
+	var near, far []string
+	for _, n := range c.view.NodeList() {
+		if n.Region == c.member.Region {
+			near = append(near, n.GRPCAddress)
+		} else {
+			far = append(far, n.GRPCAddress)
 		}
 	}
-	for _, origin := range c.imports.All() {
-		for _, r := range origin.Records {
-			if r.Service != nil {
-				known[r.Service.Service] = true
-			}
-		}
-	}
-	// Addresses of services that are gone are kept: their return should not surprise a caller that has resolved them.
-	next := vip.Allot(c.vips, slices.AppendSeq(slices.Collect(maps.Keys(c.vips)), maps.Keys(known)), model.VIPRange)
-	if !vip.Same(next, c.vips) {
-		c.vips = next
-		c.unsaved[cacheFile] = true
-	}
+	return slices.Concat(near, far)
 }
 
-// virtualAddresses returns the site's VIPs by service.
-func (c *siteCore) virtualAddresses() map[string]string {
+// known reports whether the agent has enough to serve its site.
+func (c *siteCore) known() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	out := map[string]string{}
-	for k, a := range c.vips {
-		out[k.String()] = a.String()
-	}
-	return out
+	return c.sourced && c.view != nil
 }

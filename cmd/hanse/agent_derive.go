@@ -59,7 +59,14 @@ func (c *siteCore) inputs() (snapshot.Inputs, bool) {
 	return in, true
 }
 
-// trusted reports whether a trust domain is a member's.
+// isMember reports whether a trust domain is a member's.
+func (c *siteCore) isMember(trustDomain string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.trusted(trustDomain)
+}
+
+// trusted is isMember with the lock held.
 func (c *siteCore) trusted(trustDomain string) bool {
 	if c.view == nil {
 		return false

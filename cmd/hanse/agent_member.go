@@ -11,6 +11,7 @@ import (
 	"github.com/hanse-mesh/hanse/api/codec"
 	hansev1 "github.com/hanse-mesh/hanse/api/gen/hanse/v1"
 	"github.com/hanse-mesh/hanse/api/model"
+	"github.com/hanse-mesh/hanse/federation/server"
 	"github.com/hanse-mesh/hanse/internal/atomicfile"
 	"github.com/hanse-mesh/hanse/trust/identity"
 	"github.com/hanse-mesh/hanse/trust/token"
@@ -28,9 +29,6 @@ const (
 	bundlesFile     = "bundles.json"
 	adminSocketName = "admin.sock"
 )
-
-// agentTTL mirrors the life of agents' certificates: renewal begins after a third of it.
-const agentTTL = 7 * 24 * time.Hour
 
 // member is what the join told: who this agent is in the federation.
 type member struct {
@@ -103,12 +101,12 @@ func joinCluster(ctx context.Context, o agentOptions, t token.Token, now time.Ti
 func (a *agentParts) renewMember(ctx context.Context) error {
 	for {
 		wait := time.Minute
-		if left := a.identity.Expiry().Sub(a.clock.Now()); left < agentTTL*2/3 {
+		if left := a.identity.Expiry().Sub(a.clock.Now()); left < server.AgentTTL*2/3 {
 			if err := a.renewOnce(ctx); err != nil {
 				a.logger.Warn("could not renew the agent's certificate yet; the old one stays in use", "error", err, "left", left.Round(time.Second))
 			}
 		} else {
-			wait = min(time.Hour, left-agentTTL*2/3+time.Second)
+			wait = min(time.Hour, left-server.AgentTTL*2/3+time.Second)
 		}
 		select {
 		case <-ctx.Done():

@@ -6,7 +6,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
-	"sort"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -120,7 +120,7 @@ func configValues(value any) ([]string, error) {
 			}
 			pairs = append(pairs, k+"="+strings.Join(one, " "))
 		}
-		sort.Strings(pairs)
+		slices.Sort(pairs)
 		return []string{strings.Join(pairs, ",")}, nil
 	case nil:
 		return nil, errors.New("has no value")
@@ -137,7 +137,7 @@ func parsePairs(flag, text string, known ...string) (map[string]string, error) {
 		if !ok {
 			return nil, usageError("--%s %q: %q is not of the form key=value; keys are %s", flag, text, pair, strings.Join(known, ", "))
 		}
-		if !contains(known, key) {
+		if !slices.Contains(known, key) {
 			return nil, usageError("--%s %q: unknown key %q; keys are %s", flag, text, key, strings.Join(known, ", "))
 		}
 		if _, twice := out[key]; twice {
@@ -146,15 +146,6 @@ func parsePairs(flag, text string, known ...string) (map[string]string, error) {
 		out[key] = value
 	}
 	return out, nil
-}
-
-func contains(list []string, s string) bool {
-	for _, item := range list {
-		if item == s {
-			return true
-		}
-	}
-	return false
 }
 
 // logOptions are the flags that every role shares.

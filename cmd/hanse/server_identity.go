@@ -15,6 +15,7 @@ import (
 	"github.com/hanse-mesh/hanse/api/codec"
 	hansev1 "github.com/hanse-mesh/hanse/api/gen/hanse/v1"
 	"github.com/hanse-mesh/hanse/api/model"
+	"github.com/hanse-mesh/hanse/federation/server"
 	"github.com/hanse-mesh/hanse/federation/state"
 	"github.com/hanse-mesh/hanse/internal/atomicfile"
 	"github.com/hanse-mesh/hanse/trust/ca"
@@ -33,15 +34,12 @@ const (
 	raftFolder       = "raft"
 )
 
-// nodeTTL is how long a node's own certificate lives; it renews it from its issuing CA.
-const nodeTTL = 90 * 24 * time.Hour
-
 // nodeIdentity is who a node is, on its disk.
 type nodeIdentity struct {
 	Federation string   `json:"federation"`
 	Name       string   `json:"name"`
 	GossipKeys [][]byte `json:"gossipKeys"`
-	// Peers are the gRPC and gossip addresses of the nodes known at the join, to find the others before Raft answers.
+	// GossipPeers are the gossip addresses of the nodes known at the join, to find the others before Raft answers.
 	GossipPeers []string `json:"gossipPeers,omitempty"`
 }
 
@@ -124,7 +122,7 @@ func issueOwnCertificate(dir string, issuing *ca.Authority, federation string, n
 	names, ips := hostNames(node)
 	chain, err := issuing.Issue(ca.LeafRequest{
 		PublicKey: key.Public(), SPIFFEID: model.NodeID(federation, node.Name), CommonName: node.Name,
-		DNSNames: names, IPs: ips, TTL: nodeTTL, Now: now,
+		DNSNames: names, IPs: ips, TTL: server.NodeTTL, Now: now,
 	})
 	if err != nil {
 		return err

@@ -18,6 +18,7 @@ import (
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 
 	"github.com/hanse-mesh/hanse/api/model"
+	"github.com/hanse-mesh/hanse/federation/server"
 	"github.com/hanse-mesh/hanse/internal/atomicfile"
 	"github.com/hanse-mesh/hanse/trust/ca"
 	"github.com/hanse-mesh/hanse/trust/identity"
@@ -25,8 +26,6 @@ import (
 )
 
 const (
-	// issuingTTL is how long a node's issuing CA lives; it is certified anew when the node joins again.
-	issuingTTL = 5 * 365 * 24 * time.Hour
 	// firstNodeTokenTTL is how long the tokens that "server init" prints may be used.
 	firstNodeTokenTTL = 24 * time.Hour
 	// firstNodeTokens is how many nodes "server init" invites: with itself they are three, which survive the loss of one.
@@ -142,7 +141,7 @@ func foundIdentity(dir, federation string, node model.Node, root *ca.Authority, 
 	if err != nil {
 		return err
 	}
-	chain, err := root.Intermediate(csr, ca.IntermediateOptions{CommonName: issuingName(node.Name), TTL: issuingTTL, Now: now})
+	chain, err := root.Intermediate(csr, ca.IntermediateOptions{CommonName: issuingName(node.Name), TTL: server.IssuingTTL, Now: now})
 	if err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/hanse-mesh/hanse/api/model"
 	"github.com/hanse-mesh/hanse/federation/rest"
+	"github.com/hanse-mesh/hanse/federation/server"
 	"github.com/hanse-mesh/hanse/federation/state"
 	"github.com/hanse-mesh/hanse/trust/identity"
 	"github.com/hanse-mesh/hanse/trust/token"
@@ -133,7 +134,7 @@ func (p *serverParts) announce(ctx context.Context) error {
 // renewCertificate signs this node's certificate anew when two thirds of its life are over, or when its names have changed.
 func (p *serverParts) renewCertificate(ctx context.Context) error {
 	for {
-		if left := p.identity.Expiry().Sub(p.clock.Now()); left < nodeTTL/3 {
+		if left := p.identity.Expiry().Sub(p.clock.Now()); left < server.NodeTTL/3 {
 			if err := p.issueAnew(); err != nil {
 				p.logger.Error("could not renew this node's certificate", "error", err, "left", left)
 			}

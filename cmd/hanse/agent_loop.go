@@ -1,0 +1,147 @@
+package main
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/hanse-mesh/hanse/api/model"
+	"github.com/hanse-mesh/hanse/cluster-agent/export"
+	"github.com/hanse-mesh/hanse/cluster-agent/vip"
+	"github.com/hanse-mesh/hanse/gateway/snapshot"
+)
+
+// idlePause is how often the loop looks around without being woken: for the status record and the disk.
+const idlePause = time.Second
+
+// published is what the loop remembers of what it has published.
+type published struct {
+	throttle export.Throttle
+	complete bool
+}
+
+// run is the loop: every wake-up brings everything that follows from the core's knowledge up to date. Without a wake-up only what
+// depends on the time is looked at, so that a site in which nothing happens derives nothing.
+func (c *siteCore) run(ctx context.Context) error {
+	var done published
+	// What the disk knew is news to everybody else.
+	c.touch()
+	timer := c.clock.NewTimer(idlePause)
+	defer timer.Stop()
+	defer c.save()
+	for {
+		woken := false
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-c.wake:
+			woken = true
+		case <-timer.C():
+		}
+		now := c.clock.Now()
+		if woken {
+			c.out.targets(c.targets())
+			c.allot()
+		}
+		climbed, next := c.climb(now)
+		if woken || climbed {
+			c.out.kick()
+		}
+		next = sooner(next, c.publish(&done, now))
+		c.save()
+		timer.Reset(pause(next, now))
+	}
+}
+
+// publish hands the uplink what has changed and returns when to look again; zero when nothing waits.
+func (c *siteCore) publish(done *published, now time.Time) time.Time {
+	current, ok := c.records()
+	if !ok {
+		return time.Time{}
+	}
+	var d export.Decision
+	done.throttle, d = done.throttle.Step(current, now)
+	if len(d.Upserts)+len(d.Removals) > 0 {
+		c.out.publish(d.Upserts, d.Removals)
+	}
+	if !done.complete {
+		c.out.complete()
+		done.complete = true
+	}
+	return d.Next
+}
+
+// pause is how long the loop may sleep when it has something to do at next; a zero next is never.
+func pause(next, now time.Time) time.Duration {
+	if next.IsZero() {
+		return idlePause
+	}
+	return min(idlePause, max(0, next.Sub(now)))
+}
+
+// sooner is the earlier of two times; a zero time is never.
+func sooner(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// touch wakes the loop.
+func (c *siteCore) touch() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.changed()
+}
+
+// climb moves recovering capacity on; it returns whether any moved, and when to look again.
+func (c *siteCore) climb(now time.Time) (bool, time.Time) {
+	in, ok := c.inputs()
+	if !ok {
+		return false, time.Time{}
+	}
+	observed := snapshot.Observe(in)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	next, moved := c.failback.Step(observed, now)
+	c.failback = next
+	at, _ := c.failback.NextDeadline()
+	return len(moved) > 0, at
+}
+
+// allot keeps the virtual addresses of what can be called.
+func (c *siteCore) allot() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	known := map[model.ServiceKey]bool{}
+	for _, w := range c.workloads {
+		if w.Serves() {
+			known[w.Service] = true
+		}
+	}
+	for _, origin := range c.imports.All() {
+		for _, r := range origin.Records {
+			if r.Service != nil {
+				known[r.Service.Service] = true
+			}
+		}
+	}
+	// Addresses of services that are gone are kept: their return should not surprise a caller that has resolved them.
+	next := vip.Allot(c.vips, slices.AppendSeq(slices.Collect(maps.Keys(c.vips)), maps.Keys(known)), model.VIPRange)
+	if !vip.Same(next, c.vips) {
+		c.vips = next
+		c.unsaved[cacheFile] = true
+	}
+}
+
+// virtualAddresses returns the site's VIPs by service.
+func (c *siteCore) virtualAddresses() map[string]string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	out := map[string]string{}
+	for k, a := range c.vips {
+		out[k.String()] = a.String()
+	}
+	return out
+}

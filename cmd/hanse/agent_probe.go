@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+
+	"github.com/spiffe/go-spiffe/v2/bundle/x509bundle"
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
+	"github.com/spiffe/go-spiffe/v2/svid/x509svid"
+
+	"github.com/hanse-mesh/hanse/api/model"
+)
+
+// handshake is one probe of another cluster's gateway: mutual TLS as the data plane would, and an answer, which proves that the
+// gateway has accepted this side's certificate too.
+func (a *agentParts) handshake(ctx context.Context, ip string, port uint16, sni string, cluster model.ClusterName) error {
+	config, err := a.probeTLS(sni, cluster)
+	if err != nil {
+		return err
+	}
+	dialer := tls.Dialer{Config: config}
+	conn, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort(ip, strconv.Itoa(int(port))))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }()
+	if deadline, ok := ctx.Deadline(); ok {
+		_ = conn.SetDeadline(deadline)
+	}
+	if _, err := fmt.Fprintf(conn, "GET / HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", sni); err != nil {
+		return err
+	}
+	var head [12]byte
+	if _, err := io.ReadFull(conn, head[:]); err != nil {
+		return err
+	}
+	if string(head[:]) != "HTTP/1.1 200" {
+		return fmt.Errorf("the gateway answers %q", head)
+	}
+	return nil
+}
+
+// probeTLS accepts only the identity of the cluster's gateways, by the bundle that this site believes.
+func (a *agentParts) probeTLS(sni string, cluster model.ClusterName) (*tls.Config, error) {
+	bundle, want, err := a.core.gatewayIdentity(cluster)
+	if err != nil {
+		return nil, err
+	}
+	own, ok := a.siteIdentity.Get()
+	if !ok {
+		return nil, errors.New("the agent has no certificate of its site")
+	}
+	return &tls.Config{
+		ServerName: sni, MinVersion: tls.VersionTLS13, NextProtos: []string{"http/1.1"},
+		Certificates:       []tls.Certificate{{Certificate: own.Chain[:1], PrivateKey: own.Key}},
+		InsecureSkipVerify: true, // VerifyPeerCertificate does it by SPIFFE ID.
+		VerifyPeerCertificate: func(raw [][]byte, _ [][]*x509.Certificate) error {
+			id, _, err := x509svid.ParseAndVerify(raw, bundle)
+			if err != nil {
+				return err
+			}
+			if id != want {
+				return fmt.Errorf("the gateway is %s, not %s", id, want)
+			}
+			return nil
+		},
+	}, nil
+}
+
+// gatewayIdentity is who answers as a cluster's gateway, and by which roots that is judged.
+func (c *siteCore) gatewayIdentity(cluster model.ClusterName) (*x509bundle.Bundle, spiffeid.ID, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	trustDomain := c.memberOf(cluster).TrustDomain
+	for _, e := range c.bundles.Entries() {
+		if e.Bundle.TrustDomain != trustDomain {
+			continue
+		}
+		td, err := spiffeid.TrustDomainFromString(trustDomain)
+		if err != nil {
+			return nil, spiffeid.ID{}, err
+		}
+		var roots []*x509.Certificate
+		for _, der := range e.Bundle.Roots {
+			root, err := x509.ParseCertificate(der)
+			if err != nil {
+				return nil, spiffeid.ID{}, err
+			}
+			roots = append(roots, root)
+		}
+		want, err := spiffeid.FromString(model.WorkloadID(trustDomain, model.SystemNamespace, model.GatewayServiceAccount))
+		return x509bundle.FromX509Authorities(td, roots), want, err
+	}
+	return nil, spiffeid.ID{}, fmt.Errorf("no bundle of cluster %s is believed yet", cluster)
+}
