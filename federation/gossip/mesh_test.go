@@ -159,6 +159,14 @@ func TestAMemberThatDoesNotSayWhereItIs(t *testing.T) {
 		t.Fatalf("peers %v", p)
 	}
 	d.NotifyJoin(&memberlist.Node{Name: "b", Meta: []byte(`{"g":"b:1"}`)})
+	d.NotifyUpdate(&memberlist.Node{Name: "b", Meta: []byte("junk")})
+	if p := m.Peers(); len(p) != 1 || p[0] != (Peer{Name: "b", Address: "b:1"}) {
+		t.Fatalf("peers %v", p)
+	}
+	d.NotifyUpdate(&memberlist.Node{Name: "b", Meta: []byte(`{"g":"b:1"}`)})
+	if !m.Peers()[0].Alive {
+		t.Fatal("a peer that says again where it is stays dead")
+	}
 	d.NotifyLeave(&memberlist.Node{Name: "b"})
 	if p := m.Peers(); len(p) != 1 || p[0] != (Peer{Name: "b", Address: "b:1"}) {
 		t.Fatalf("peers %v", p)

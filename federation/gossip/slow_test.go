@@ -2,7 +2,9 @@ package gossip
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 
@@ -72,6 +74,35 @@ func TestAFloodOfPullsIsBounded(t *testing.T) {
 		if fulls > 3 {
 			t.Fatalf("%d pulls of one origin were answered with more than %d full states", flood, fulls)
 		}
+	}
+}
+
+// asked is the receiving side of a stream with given messages.
+type asked struct {
+	hansev1.NodeService_SyncServer
+	messages []*hansev1.SyncRequest
+}
+
+func (a *asked) Recv() (*hansev1.SyncRequest, error) {
+	if len(a.messages) == 0 {
+		return nil, io.EOF
+	}
+	first := a.messages[0]
+	a.messages = a.messages[1:]
+	return first, nil
+}
+
+func TestPullsOfWhatIsNotHeldAreNotCollected(t *testing.T) {
+	w := newWorld(t)
+	m := w.mesh("a")
+	m.cfg.Store.Offer(full("north", at(1, 1)))
+	pulls := newInbox[model.Version]()
+	stream := &asked{messages: []*hansev1.SyncRequest{pull("south", at(1, 1)), pull("north", at(2, 1)), pull("north", at(3, 1))}}
+	if err := m.readPulls(stream, pulls); !errors.Is(err, io.EOF) {
+		t.Fatal(err)
+	}
+	if got := pulls.take(); len(got) != 1 || got["north"] != at(3, 1) {
+		t.Errorf("collected %v", got)
 	}
 }
 

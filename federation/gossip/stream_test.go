@@ -68,15 +68,16 @@ func TestAPeerIsToldWhatItLacks(t *testing.T) {
 	w := newWorld(t)
 	m := w.mesh("a")
 	store := m.cfg.Store
-	for _, name := range []string{"behind", "equal", "other", "unknown"} {
+	for _, name := range []string{"ahead", "behind", "equal", "other", "unknown"} {
 		store.Offer(full(name, at(1, 1), record("k", "1")))
 		store.Offer(delta(name, at(1, 2), record("l", "2")))
 	}
 	have := func(name string, v model.Version, digest string) *hansev1.Have {
 		return &hansev1.Have{Origin: name, Version: codec.VersionToProto(v), Digest: []byte(digest)}
 	}
+	// A peer that is ahead is told nothing of that.
 	stream := w.asPeer(m, hello(
-		have("behind", at(1, 1), ""), have("equal", at(1, 2), string(store.digest("equal"))), have("other", at(1, 2), "another"), have("No origin", at(9, 9), ""),
+		have("ahead", at(1, 3), ""), have("behind", at(1, 1), ""), have("equal", at(1, 2), string(store.digest("equal"))), have("other", at(1, 2), "another"), have("No origin", at(9, 9), ""),
 	))
 	w.welcomed(stream)
 	for _, want := range []struct {
