@@ -56,7 +56,7 @@ Ports: 7710 proxies of the site (mutual TLS), 7711 health and metrics (loopback)
 			if err != nil {
 				return err
 			}
-			return runAgent(cmd.Context(), o, logger)
+			return untilTold(cmd.Context(), func(ctx context.Context) error { return runAgent(ctx, o, logger) })
 		},
 	}
 	f := cmd.Flags()
@@ -119,7 +119,7 @@ func runAgent(ctx context.Context, o agentOptions, logger *slog.Logger) error {
 		return err
 	}
 	logger.Info("agent starts", "cluster", o.cluster, "trust_domain", a.member.TrustDomain, "site", a.siteAddress)
-	err = run.Group(ctx,
+	return run.Group(ctx,
 		a.runSource,
 		a.core.run,
 		a.uplink.Run,
@@ -133,10 +133,6 @@ func runAgent(ctx context.Context, o agentOptions, logger *slog.Logger) error {
 			return serveHTTP(ctx, health, healthHandler(a.notReady, a.registry))
 		},
 	)
-	if ctx.Err() != nil {
-		return nil
-	}
-	return err
 }
 
 // becomeMember loads who this agent is, or joins with its token.

@@ -19,15 +19,15 @@ import (
 
 // The files of an agent's data folder.
 const (
-	memberFile      = "member.json"
-	agentKeyFile    = "agent.key"
-	agentChainFile  = "agent.crt"
-	siteCAName      = "ca"
-	siteFolder      = "site"
-	epochFile       = "epoch"
-	cacheFile       = "cache"
-	bundlesFile     = "bundles.json"
-	adminSocketName = "admin.sock"
+	memberFile     = "member.json"
+	agentKeyFile   = "agent.key"
+	agentChainFile = "agent.crt"
+	siteCAName     = "ca"
+	siteKeyFile    = "site.key"
+	siteFolder     = "site"
+	epochFile      = "epoch"
+	cacheFile      = "cache"
+	bundlesFile    = "bundles.json"
 )
 
 // member is what the join told: who this agent is in the federation.

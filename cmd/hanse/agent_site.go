@@ -58,7 +58,7 @@ func (a *agentParts) newAuthority() (*ca.Authority, error) {
 
 // certifySelf gives the agent an identity in its own site, by which proxies know it and gateways answer its probes.
 func (a *agentParts) certifySelf() error {
-	key, err := identity.LoadOrCreateKey(filepath.Join(a.opts.dataDir, "site.key"))
+	key, err := identity.LoadOrCreateKey(filepath.Join(a.opts.dataDir, siteKeyFile))
 	if err != nil {
 		return err
 	}

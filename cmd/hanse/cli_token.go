@@ -1,12 +1,9 @@
 package main
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -48,7 +45,12 @@ func newTokenClusterCommand(opts *operatorOptions) *cobra.Command {
 		Short: "Make a join token for a cluster or site",
 		Example: `  hanse token create cluster eu --export shop,bank
   hanse token create cluster --prefix edge- --export '*' --ttl 24h`,
-		Args: cobra.MaximumNArgs(1),
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 1 {
+				return usageError("%s takes one name, but got %q", cmd.CommandPath(), args)
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 1 {
 				req.Cluster = args[0]
@@ -123,8 +125,8 @@ the namespace, the service account and the services that its holder may register
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			req.TTL = ttl.String()
-			made, err := mintWorkloadToken(cmd, agentDir, req)
-			if err != nil {
+			var made workloadTokenAnswer
+			if err := callAdmin(cmd.Context(), "agent", agentDir, http.MethodPost, "/v1/workload-tokens", req, &made); err != nil {
 				return err
 			}
 			fmt.Fprintf(cmd.ErrOrStderr(), "workload token %s, valid for %s and %d use(s); it is shown only now\nuse it with: hanse proxy --token TOKEN\n", made.ID, ttl, req.Uses)
@@ -132,7 +134,7 @@ the namespace, the service account and the services that its holder may register
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&agentDir, "data-dir", "/var/lib/hanse/agent", "data folder of the site's agent, which holds its admin socket")
+	bindAgentDir(cmd, &agentDir)
 	f.StringVar(&req.Namespace, "namespace", "", "namespace of the workload")
 	f.StringVar(&req.ServiceAccount, "service-account", "", "service account: the workload's identity in its namespace")
 	f.StringSliceVar(&req.Services, "service", nil, "services that the holder may register ('*' is any of the namespace; none makes a caller only)")
@@ -141,24 +143,6 @@ the namespace, the service account and the services that its holder may register
 	f.DurationVar(&ttl, "ttl", time.Hour, "life of the token")
 	out.bind(cmd)
 	return cmd
-}
-
-func mintWorkloadToken(cmd *cobra.Command, agentDir string, req workloadTokenRequest) (workloadTokenAnswer, error) {
-	body, err := json.Marshal(req)
-	if err != nil {
-		return workloadTokenAnswer{}, err
-	}
-	socket := filepath.Join(agentDir, adminSocketName)
-	r, err := http.NewRequestWithContext(cmd.Context(), http.MethodPost, "http://agent/v1/workload-tokens", bytes.NewReader(body))
-	if err != nil {
-		return workloadTokenAnswer{}, err
-	}
-	resp, err := socketClient(socket).Do(r)
-	if err != nil {
-		return workloadTokenAnswer{}, codedError{exitUnavailable, fmt.Errorf("the agent's admin socket %s does not answer: is the agent running, and --data-dir its folder? %w", socket, innermost(err))}
-	}
-	var made workloadTokenAnswer
-	return made, decodeAnswer(resp, &made)
 }
 
 func newTokenListCommand(opts *operatorOptions) *cobra.Command {

@@ -177,15 +177,3 @@ func answerError(status int, data []byte) error {
 	}
 	return codedError{code, errors.New(text)}
 }
-
-// socketClient talks to a role's admin socket on this machine.
-func socketClient(path string) *http.Client {
-	return &http.Client{
-		Timeout: 10 * time.Second,
-		Transport: &http.Transport{
-			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-				return (&net.Dialer{}).DialContext(ctx, "unix", path)
-			},
-		},
-	}
-}

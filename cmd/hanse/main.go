@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -42,6 +43,8 @@ func usageError(format string, args ...any) error {
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// Whoever asks a second time does not want to wait for the drain.
+	context.AfterFunc(ctx, stop)
 	err := newRootCommand().ExecuteContext(ctx)
 	stop()
 	os.Exit(report(err))
@@ -49,7 +52,7 @@ func main() {
 
 // report prints a failure and returns the process's exit code.
 func report(err error) int {
-	if err == nil || errors.Is(err, context.Canceled) {
+	if err == nil {
 		return exitOK
 	}
 	fmt.Fprintf(os.Stderr, "hanse: %v\n", err)
@@ -86,5 +89,37 @@ Every flag of a role can also be given as an environment variable (--data-dir is
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return applyConfig(cmd) }
 	root.AddCommand(newServerCommand(), newAgentCommand(), newProxyCommand())
 	root.AddCommand(newOperatorCommands()...)
+	root.AddCommand(newTrustCommand())
+	refuseUnknownCommands(root)
 	return root
+}
+
+// refuseUnknownCommands makes a command that only groups others say so when it is given something that is none of them: a misspelt
+// command in a script must not pass for a request for help.
+func refuseUnknownCommands(cmd *cobra.Command) {
+	for _, c := range cmd.Commands() {
+		refuseUnknownCommands(c)
+	}
+	if cmd.Runnable() || !cmd.HasSubCommands() {
+		return
+	}
+	cmd.Args, cmd.SuggestionsMinimumDistance, cmd.DisableFlagsInUseLine = cobra.ArbitraryArgs, 2, true
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return cmd.Help()
+		}
+		hint := ""
+		if similar := cmd.SuggestionsFor(args[0]); len(similar) > 0 {
+			hint = fmt.Sprintf("; did you mean %q?", strings.Join(similar, `" or "`))
+		}
+		return usageError("%s has no command %q%s\nsee '%s --help'", cmd.CommandPath(), args[0], hint, cmd.CommandPath())
+	}
+}
+
+// untilTold runs a role. One that was told to stop has not failed, wherever it stood.
+func untilTold(ctx context.Context, role func(context.Context) error) error {
+	if err := role(ctx); ctx.Err() == nil {
+		return err
+	}
+	return nil
 }

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
+	"net/http"
 	"path/filepath"
 	"time"
 
@@ -49,7 +49,7 @@ Ports: 7721 mutual TLS from other Envoys, 7722 gateway, 7720 health and metrics 
 			if err != nil {
 				return err
 			}
-			return runProxy(cmd.Context(), o, logger)
+			return untilTold(cmd.Context(), func(ctx context.Context) error { return runProxy(ctx, o, logger) })
 		},
 	}
 	o.bind(cmd.Flags())
@@ -252,12 +252,7 @@ func newDrainCommand(verb, short string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: verb, Short: short, Example: "  hanse proxy " + verb + " --data-dir /var/lib/hanse/proxy", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			socket := filepath.Join(dir, adminSocketName)
-			if err := postSocket(cmd.Context(), socket, "/v1/"+verb); err != nil {
-				var op *net.OpError
-				if errors.As(err, &op) {
-					return codedError{exitUnavailable, fmt.Errorf("the proxy's admin socket %s does not answer: is the proxy running, and --data-dir its folder?", socket)}
-				}
+			if err := callAdmin(cmd.Context(), "proxy", dir, http.MethodPost, "/v1/"+verb, nil, nil); err != nil {
 				return err
 			}
 			fmt.Fprintln(cmd.OutOrStdout(), verb+"ed")

@@ -257,19 +257,3 @@ func (p *proxyParts) adminHandler() http.Handler {
 	mux.HandleFunc("POST /v1/undrain", set(false))
 	return mux
 }
-
-// postSocket posts nothing to a path of an admin socket.
-func postSocket(ctx context.Context, socket, path string) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://local"+path, nil)
-	if err != nil {
-		return err
-	}
-	resp, err := socketClient(socket).Do(req)
-	if err != nil {
-		return err
-	}
-	if resp.StatusCode >= 300 {
-		return decodeAnswer(resp, nil)
-	}
-	return errors.Join(resp.Body.Close())
-}

@@ -51,7 +51,7 @@ Ports: 7700 agents and nodes, 7701 REST API, 7702 Raft, 7703 gossip, 7704 health
 			if err != nil {
 				return err
 			}
-			return runServer(cmd.Context(), opts, logger)
+			return untilTold(cmd.Context(), func(ctx context.Context) error { return runServer(ctx, opts, logger) })
 		},
 	}
 	opts.bind(cmd)
@@ -105,7 +105,7 @@ func runServer(ctx context.Context, opts serverOptions, logger *slog.Logger) err
 	grpcServer := newGRPCServer(p.identity.ServerTLS(identity.ServerOptions{DeferTime: true}))
 	p.server.Register(grpcServer)
 	logger.Info("federation node starts", "node", node.Name, "federation", p.own.Federation, "grpc", node.GRPCAddress, "rest", node.RESTAddress)
-	err = run.Group(ctx,
+	return run.Group(ctx,
 		p.consensus.Run,
 		p.mesh.Run,
 		p.server.Run,
@@ -121,10 +121,6 @@ func runServer(ctx context.Context, opts serverOptions, logger *slog.Logger) err
 			return serveHTTP(ctx, p.health, healthHandler(p.notReady, p.registry))
 		},
 	)
-	if ctx.Err() != nil {
-		return nil
-	}
-	return err
 }
 
 // becomeNode loads the node's identity, or gets one by its join token.
