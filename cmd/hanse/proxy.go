@@ -163,6 +163,7 @@ func (p *proxyParts) assemble(binary string) error {
 		Concurrency: p.opts.concurrency, DrainTime: p.opts.drainTime, Clock: p.clock, Logger: p.logger,
 	})
 	p.admin = p.process.Admin()
+	p.measure()
 	return nil
 }
 
