@@ -185,6 +185,7 @@ func listenSocket(path string) (net.Listener, error) {
 	return ownUserOnly{l}, nil
 }
 
+// pinOf is what a token carries of a root certificate.
 func pinOf(root []byte) []byte {
 	sum := sha256.Sum256(root)
 	return sum[:]

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"google.golang.org/grpc"
+
 	"github.com/hanse-mesh/hanse/api/codec"
 	hansev1 "github.com/hanse-mesh/hanse/api/gen/hanse/v1"
 	"github.com/hanse-mesh/hanse/api/model"
@@ -75,8 +77,8 @@ func joinCluster(ctx context.Context, o agentOptions, t token.Token, now time.Ti
 	if err != nil {
 		return member{}, err
 	}
-	resp, err := callPinned(ctx, t, func(ctx context.Context, c *pinnedConn) (*hansev1.JoinClusterResponse, error) {
-		return hansev1.NewFederationServiceClient(c.conn).JoinCluster(ctx, &hansev1.JoinClusterRequest{
+	resp, err := callPinned(ctx, t, func(ctx context.Context, c grpc.ClientConnInterface) (*hansev1.JoinClusterResponse, error) {
+		return hansev1.NewFederationServiceClient(c).JoinCluster(ctx, &hansev1.JoinClusterRequest{
 			TokenId: t.ID, Secret: t.Secret, Cluster: o.cluster, Region: o.region, Csr: csr, UnixMillis: now.UnixMilli(),
 		})
 	})

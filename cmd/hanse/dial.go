@@ -26,6 +26,8 @@ const (
 	keepaliveTime    = 2 * time.Second
 	keepaliveTimeout = 3 * time.Second
 	callTimeout      = 10 * time.Second
+	// A peer that has not finished its handshake by then costs no more.
+	handshakeTimeout = 10 * time.Second
 )
 
 // dialGRPC makes a connection with the given TLS; it is up when the first call needs it.
@@ -45,17 +47,12 @@ func newGRPCServer(config *tls.Config) *grpc.Server {
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: keepaliveTime, Timeout: keepaliveTimeout}),
 		grpc.MaxRecvMsgSize(maxGRPCMessage),
 		grpc.MaxConcurrentStreams(1<<16),
+		grpc.ConnectionTimeout(handshakeTimeout),
 	)
 }
 
-// pinnedConn is a connection to one of a token's addresses, trusted by the token's pin.
-type pinnedConn struct {
-	conn    *grpc.ClientConn
-	address string
-}
-
 // callPinned calls the token's addresses in turn until one answers; what it answers is final.
-func callPinned[T any](ctx context.Context, t token.Token, call func(context.Context, *pinnedConn) (T, error)) (T, error) {
+func callPinned[T any](ctx context.Context, t token.Token, call func(context.Context, grpc.ClientConnInterface) (T, error)) (T, error) {
 	var none T
 	var unreachable []error
 	for _, address := range t.Addresses {
@@ -64,7 +61,7 @@ func callPinned[T any](ctx context.Context, t token.Token, call func(context.Con
 			return none, err
 		}
 		attempt, cancel := context.WithTimeout(ctx, callTimeout)
-		out, err := call(attempt, &pinnedConn{conn, address})
+		out, err := call(attempt, conn)
 		cancel()
 		_ = conn.Close()
 		if err == nil {

@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"google.golang.org/grpc"
+
 	"github.com/hanse-mesh/hanse/api/codec"
 	hansev1 "github.com/hanse-mesh/hanse/api/gen/hanse/v1"
 	"github.com/hanse-mesh/hanse/api/model"
@@ -172,8 +174,8 @@ func joinFederation(ctx context.Context, dir string, node model.Node, text strin
 	if err != nil {
 		return nodeIdentity{}, err
 	}
-	resp, err := callPinned(ctx, t, func(ctx context.Context, c *pinnedConn) (*hansev1.JoinNodeResponse, error) {
-		return hansev1.NewNodeServiceClient(c.conn).JoinNode(ctx, req)
+	resp, err := callPinned(ctx, t, func(ctx context.Context, c grpc.ClientConnInterface) (*hansev1.JoinNodeResponse, error) {
+		return hansev1.NewNodeServiceClient(c).JoinNode(ctx, req)
 	})
 	if err != nil {
 		return nodeIdentity{}, fmt.Errorf("join the federation: %w", err)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"crypto/rand"
-	"crypto/sha256"
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
@@ -164,15 +163,15 @@ func foundIdentity(dir, federation string, node model.Node, root *ca.Authority, 
 
 // foundTokens makes the operator's and the first nodes' tokens; the node proposes them when it starts for the first time.
 func foundTokens(dir, federation string, node model.Node, root *ca.Authority, now time.Time, tokenFile, rootKeyFile string) (founded, error) {
-	pin := sha256.Sum256(root.Root())
-	operator, err := token.New(model.TokenOperator, rand.Reader, federation, pin[:], []string{node.RESTAddress})
+	pin := pinOf(root.Root())
+	operator, err := token.New(model.TokenOperator, rand.Reader, federation, pin, []string{node.RESTAddress})
 	if err != nil {
 		return founded{}, err
 	}
 	begin := founding{Root: root.Root(), Operator: keptToken(operator, now, time.Time{})}
 	made := founded{Federation: federation, OperatorTokenFile: tokenFile, RootKeyFile: rootKeyFile}
 	for range firstNodeTokens {
-		t, err := token.New(model.TokenNode, rand.Reader, federation, pin[:], []string{node.GRPCAddress})
+		t, err := token.New(model.TokenNode, rand.Reader, federation, pin, []string{node.GRPCAddress})
 		if err != nil {
 			return founded{}, err
 		}

@@ -3,8 +3,8 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -59,7 +59,6 @@ func (p *serverParts) forward(w http.ResponseWriter, r *http.Request, to model.N
 
 // mint makes a token that carries the addresses at which it can be used.
 func (p *serverParts) mint(kind model.TokenKind, v *state.View) (model.Token, string, error) {
-	pin := sha256.Sum256(v.Root)
 	addresses := []string{}
 	for _, n := range v.NodeList() {
 		if kind == model.TokenOperator {
@@ -68,7 +67,7 @@ func (p *serverParts) mint(kind model.TokenKind, v *state.View) (model.Token, st
 			addresses = append(addresses, n.GRPCAddress)
 		}
 	}
-	t, err := token.New(kind, rand.Reader, v.Federation, pin[:], addresses)
+	t, err := token.New(kind, rand.Reader, v.Federation, pinOf(v.Root), addresses)
 	if err != nil {
 		return model.Token{}, "", err
 	}
@@ -113,14 +112,12 @@ func (p *serverParts) voters() []string {
 	return out
 }
 
-// announce keeps this node's own entry in the replicated state true: its addresses may have changed with its flags.
+// announce keeps this node's own entry in the replicated state true: it may have changed with its flags or with an upgrade.
 func (p *serverParts) announce(ctx context.Context) error {
 	for {
-		v, changed := p.consensus.Watch()
-		if held, ok := v.Nodes[p.node.Name]; ok && held != p.node && p.consensus.IsLeader() {
-			if _, err := p.consensus.Propose(ctx, state.PutNode{Node: p.node}); err != nil {
-				p.logger.Warn("could not announce this node's addresses; trying again", "error", err)
-			}
+		_, changed := p.consensus.Watch()
+		if err := p.server.Announce(ctx); err != nil && ctx.Err() == nil {
+			p.logger.Warn("could not announce this node's addresses and version yet; trying again", "error", plainStatus(err))
 		}
 		select {
 		case <-ctx.Done():
@@ -131,10 +128,11 @@ func (p *serverParts) announce(ctx context.Context) error {
 	}
 }
 
-// renewCertificate signs this node's certificate anew when two thirds of its life are over, or when its names have changed.
+// renewCertificate signs this node's certificate anew when two thirds of its life are over, or when its flags give it names that the
+// certificate lacks.
 func (p *serverParts) renewCertificate(ctx context.Context) error {
 	for {
-		if left := p.identity.Expiry().Sub(p.clock.Now()); left < server.NodeTTL/3 {
+		if left := p.identity.Expiry().Sub(p.clock.Now()); left < server.NodeTTL/3 || !p.certifiedNames() {
 			if err := p.issueAnew(); err != nil {
 				p.logger.Error("could not renew this node's certificate", "error", err, "left", left)
 			}
@@ -145,6 +143,23 @@ func (p *serverParts) renewCertificate(ctx context.Context) error {
 		case <-p.clock.After(time.Hour):
 		}
 	}
+}
+
+// certifiedNames reports whether this node's certificate is valid for every name by which the node is dialled.
+func (p *serverParts) certifiedNames() bool {
+	own, ok := p.identity.Get()
+	if !ok {
+		return false
+	}
+	leaf, err := x509.ParseCertificate(own.Chain[0])
+	if err != nil {
+		return false
+	}
+	names, ips := hostNames(p.node)
+	for _, ip := range ips {
+		names = append(names, ip.String())
+	}
+	return !slices.ContainsFunc(names, func(name string) bool { return leaf.VerifyHostname(name) != nil })
 }
 
 func (p *serverParts) issueAnew() error {

@@ -33,17 +33,17 @@ func (o *serverOptions) bind(cmd *cobra.Command) {
 	f.StringVar(&o.region, "region", "", "region in which this node stands")
 	f.StringVar(&o.healthListen, "health-listen", "127.0.0.1:7704", "address for /healthz, /readyz and /metrics (plain HTTP)")
 	for _, e := range []struct {
-		to                  *endpoint
-		flag, address, what string
+		to                          *endpoint
+		flag, address, what, remark string
 	}{
-		{&o.grpc, "", "0.0.0.0:7700", "agents and other nodes (gRPC, mutual TLS)"},
-		{&o.rest, "rest-", "0.0.0.0:7701", "the REST API (TLS)"},
-		{&o.raft, "raft-", "0.0.0.0:7702", "Raft (mutual TLS)"},
-		{&o.gossip, "gossip-", "0.0.0.0:7703", "gossip (TCP and UDP, encrypted)"},
+		{&o.grpc, "", "0.0.0.0:7700", "agents and other nodes (gRPC, mutual TLS)", ""},
+		{&o.rest, "rest-", "0.0.0.0:7701", "the REST API (TLS)", ""},
+		{&o.raft, "raft-", "0.0.0.0:7702", "Raft (mutual TLS)", "; it must not change while the node is a member: prefer a host name"},
+		{&o.gossip, "gossip-", "0.0.0.0:7703", "gossip (TCP and UDP, encrypted)", ""},
 	} {
 		e.to.flag = e.flag
 		f.StringVar(&e.to.listen, e.flag+"listen", e.address, "address to listen on for "+e.what)
-		f.StringVar(&e.to.advertise, e.flag+"advertise", "", "host:port at which others reach it (default: the listen address, or this host's name)")
+		f.StringVar(&e.to.advertise, e.flag+"advertise", "", "host:port at which others reach it (default: the listen address, or this host's name)"+e.remark)
 	}
 }
 

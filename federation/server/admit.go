@@ -134,7 +134,7 @@ func (s *Server) GetBundle(ctx context.Context, r *hansev1.GetBundleRequest) (*h
 		if _, err := member(s.view(), cluster, key); err != nil {
 			return nil, err
 		}
-	} else if nodeErr := s.nodePeer(ctx); nodeErr != nil {
+	} else if _, nodeErr := s.nodePeer(ctx); nodeErr != nil {
 		return nil, err
 	}
 	answer := &hansev1.GetBundleResponse{Node: s.cfg.Node.Name}
@@ -146,7 +146,7 @@ func (s *Server) GetBundle(ctx context.Context, r *hansev1.GetBundleRequest) (*h
 
 // Sync serves the catalog to another node.
 func (s *Server) Sync(stream hansev1.NodeService_SyncServer) error {
-	if err := s.nodePeer(stream.Context()); err != nil {
+	if _, err := s.nodePeer(stream.Context()); err != nil {
 		return err
 	}
 	return s.cfg.Sync(stream)

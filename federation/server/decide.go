@@ -19,9 +19,13 @@ import (
 const catchUp = 5 * time.Second
 
 // Forward decides, as the leader, a request that another node received. The request carries its own credential: nothing that the
-// forwarding node says is believed.
+// forwarding node says is believed, but for its own entry.
 func (s *Server) Forward(ctx context.Context, r *hansev1.ForwardRequest) (*hansev1.ForwardResponse, error) {
-	if err := s.nodePeer(ctx); err != nil {
+	caller, err := s.nodePeer(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := speaksForItself(caller, r); err != nil {
 		return nil, err
 	}
 	if !s.leads() {
@@ -96,6 +100,8 @@ func (s *Server) command(r *hansev1.ForwardRequest) (state.Command, error) {
 		return redeemNodeCommand(q.JoinNode)
 	case *hansev1.ForwardRequest_PutBundle:
 		return putBundleCommand(q.PutBundle)
+	case *hansev1.ForwardRequest_PutNode:
+		return putNodeCommand(q.PutNode)
 	default:
 		return nil, status.Error(codes.Unimplemented, "this node does not know the forwarded request: upgrade it")
 	}

@@ -30,21 +30,21 @@ func (s *Server) agentPeer(ctx context.Context, grace time.Duration) (model.Clus
 	return cluster, publicKey(cert), nil
 }
 
-// nodePeer refuses callers that are not nodes of the federation at this moment.
-func (s *Server) nodePeer(ctx context.Context) error {
+// nodePeer returns the name of the calling node and refuses callers that are not nodes of the federation at this moment.
+func (s *Server) nodePeer(ctx context.Context) (string, error) {
 	id, _, err := s.cfg.Peers.VerifyPeer(ctx, 0)
 	if err != nil {
-		return status.Errorf(codes.Unauthenticated, "node's certificate: %v", err)
+		return "", status.Errorf(codes.Unauthenticated, "node's certificate: %v", err)
 	}
 	view := s.view()
 	name, ok := model.NodeOfID(view.Federation, id.String())
 	if !ok {
-		return status.Errorf(codes.PermissionDenied, "%s is not a node: only nodes may call this", id)
+		return "", status.Errorf(codes.PermissionDenied, "%s is not a node: only nodes may call this", id)
 	}
 	if _, member := view.Nodes[name]; !member {
-		return status.Errorf(codes.PermissionDenied, "node %s is not in the federation: it was removed, or this node has not heard of it yet", name)
+		return "", status.Errorf(codes.PermissionDenied, "node %s is not in the federation: it was removed, or this node has not heard of it yet", name)
 	}
-	return nil
+	return name, nil
 }
 
 // errBehind is the answer of a node that has just started and does not know yet who is a member.

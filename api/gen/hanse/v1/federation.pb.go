@@ -1179,6 +1179,7 @@ type ForwardRequest struct {
 	//	*ForwardRequest_JoinCluster
 	//	*ForwardRequest_JoinNode
 	//	*ForwardRequest_PutBundle
+	//	*ForwardRequest_PutNode
 	Request       isForwardRequest_Request `protobuf_oneof:"request"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1248,6 +1249,15 @@ func (x *ForwardRequest) GetPutBundle() *PutBundle {
 	return nil
 }
 
+func (x *ForwardRequest) GetPutNode() *PutNode {
+	if x != nil {
+		if x, ok := x.Request.(*ForwardRequest_PutNode); ok {
+			return x.PutNode
+		}
+	}
+	return nil
+}
+
 type isForwardRequest_Request interface {
 	isForwardRequest_Request()
 }
@@ -1264,11 +1274,18 @@ type ForwardRequest_PutBundle struct {
 	PutBundle *PutBundle `protobuf:"bytes,3,opt,name=put_bundle,json=putBundle,proto3,oneof"`
 }
 
+type ForwardRequest_PutNode struct {
+	// put_node is the calling node's own entry; its credential is the caller's certificate.
+	PutNode *PutNode `protobuf:"bytes,4,opt,name=put_node,json=putNode,proto3,oneof"`
+}
+
 func (*ForwardRequest_JoinCluster) isForwardRequest_Request() {}
 
 func (*ForwardRequest_JoinNode) isForwardRequest_Request() {}
 
 func (*ForwardRequest_PutBundle) isForwardRequest_Request() {}
+
+func (*ForwardRequest_PutNode) isForwardRequest_Request() {}
 
 type ForwardResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1750,12 +1767,13 @@ const file_hanse_v1_federation_proto_rawDesc = "" +
 	"\x0fca_certificates\x18\x03 \x03(\fR\x0ecaCertificates\x12\x1f\n" +
 	"\vgossip_keys\x18\x04 \x03(\fR\n" +
 	"gossipKeys\x12$\n" +
-	"\x05nodes\x18\x05 \x03(\v2\x0e.hanse.v1.NodeR\x05nodes\"\xce\x01\n" +
+	"\x05nodes\x18\x05 \x03(\v2\x0e.hanse.v1.NodeR\x05nodes\"\xfe\x01\n" +
 	"\x0eForwardRequest\x12A\n" +
 	"\fjoin_cluster\x18\x01 \x01(\v2\x1c.hanse.v1.JoinClusterRequestH\x00R\vjoinCluster\x128\n" +
 	"\tjoin_node\x18\x02 \x01(\v2\x19.hanse.v1.JoinNodeRequestH\x00R\bjoinNode\x124\n" +
 	"\n" +
-	"put_bundle\x18\x03 \x01(\v2\x13.hanse.v1.PutBundleH\x00R\tputBundleB\t\n" +
+	"put_bundle\x18\x03 \x01(\v2\x13.hanse.v1.PutBundleH\x00R\tputBundle\x12.\n" +
+	"\bput_node\x18\x04 \x01(\v2\x11.hanse.v1.PutNodeH\x00R\aputNodeB\t\n" +
 	"\arequest\"T\n" +
 	"\x0fForwardResponse\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12+\n" +
@@ -1836,6 +1854,7 @@ var file_hanse_v1_federation_proto_goTypes = []any{
 	(*Version)(nil),             // 28: hanse.v1.Version
 	(*Node)(nil),                // 29: hanse.v1.Node
 	(*PutBundle)(nil),           // 30: hanse.v1.PutBundle
+	(*PutNode)(nil),             // 31: hanse.v1.PutNode
 }
 var file_hanse_v1_federation_proto_depIdxs = []int32{
 	24, // 0: hanse.v1.JoinClusterResponse.cluster:type_name -> hanse.v1.Cluster
@@ -1857,32 +1876,33 @@ var file_hanse_v1_federation_proto_depIdxs = []int32{
 	0,  // 16: hanse.v1.ForwardRequest.join_cluster:type_name -> hanse.v1.JoinClusterRequest
 	15, // 17: hanse.v1.ForwardRequest.join_node:type_name -> hanse.v1.JoinNodeRequest
 	30, // 18: hanse.v1.ForwardRequest.put_bundle:type_name -> hanse.v1.PutBundle
-	24, // 19: hanse.v1.ForwardResponse.cluster:type_name -> hanse.v1.Cluster
-	20, // 20: hanse.v1.SyncRequest.hello:type_name -> hanse.v1.SyncHello
-	21, // 21: hanse.v1.SyncRequest.pull:type_name -> hanse.v1.Have
-	21, // 22: hanse.v1.SyncHello.have:type_name -> hanse.v1.Have
-	28, // 23: hanse.v1.Have.version:type_name -> hanse.v1.Version
-	23, // 24: hanse.v1.SyncResponse.welcome:type_name -> hanse.v1.SyncWelcome
-	26, // 25: hanse.v1.SyncResponse.batch:type_name -> hanse.v1.Batch
-	0,  // 26: hanse.v1.FederationService.JoinCluster:input_type -> hanse.v1.JoinClusterRequest
-	2,  // 27: hanse.v1.FederationService.RenewAgent:input_type -> hanse.v1.RenewAgentRequest
-	4,  // 28: hanse.v1.FederationService.GetBundle:input_type -> hanse.v1.GetBundleRequest
-	6,  // 29: hanse.v1.FederationService.Session:input_type -> hanse.v1.SessionRequest
-	15, // 30: hanse.v1.NodeService.JoinNode:input_type -> hanse.v1.JoinNodeRequest
-	17, // 31: hanse.v1.NodeService.Forward:input_type -> hanse.v1.ForwardRequest
-	19, // 32: hanse.v1.NodeService.Sync:input_type -> hanse.v1.SyncRequest
-	1,  // 33: hanse.v1.FederationService.JoinCluster:output_type -> hanse.v1.JoinClusterResponse
-	3,  // 34: hanse.v1.FederationService.RenewAgent:output_type -> hanse.v1.RenewAgentResponse
-	5,  // 35: hanse.v1.FederationService.GetBundle:output_type -> hanse.v1.GetBundleResponse
-	9,  // 36: hanse.v1.FederationService.Session:output_type -> hanse.v1.SessionResponse
-	16, // 37: hanse.v1.NodeService.JoinNode:output_type -> hanse.v1.JoinNodeResponse
-	18, // 38: hanse.v1.NodeService.Forward:output_type -> hanse.v1.ForwardResponse
-	22, // 39: hanse.v1.NodeService.Sync:output_type -> hanse.v1.SyncResponse
-	33, // [33:40] is the sub-list for method output_type
-	26, // [26:33] is the sub-list for method input_type
-	26, // [26:26] is the sub-list for extension type_name
-	26, // [26:26] is the sub-list for extension extendee
-	0,  // [0:26] is the sub-list for field type_name
+	31, // 19: hanse.v1.ForwardRequest.put_node:type_name -> hanse.v1.PutNode
+	24, // 20: hanse.v1.ForwardResponse.cluster:type_name -> hanse.v1.Cluster
+	20, // 21: hanse.v1.SyncRequest.hello:type_name -> hanse.v1.SyncHello
+	21, // 22: hanse.v1.SyncRequest.pull:type_name -> hanse.v1.Have
+	21, // 23: hanse.v1.SyncHello.have:type_name -> hanse.v1.Have
+	28, // 24: hanse.v1.Have.version:type_name -> hanse.v1.Version
+	23, // 25: hanse.v1.SyncResponse.welcome:type_name -> hanse.v1.SyncWelcome
+	26, // 26: hanse.v1.SyncResponse.batch:type_name -> hanse.v1.Batch
+	0,  // 27: hanse.v1.FederationService.JoinCluster:input_type -> hanse.v1.JoinClusterRequest
+	2,  // 28: hanse.v1.FederationService.RenewAgent:input_type -> hanse.v1.RenewAgentRequest
+	4,  // 29: hanse.v1.FederationService.GetBundle:input_type -> hanse.v1.GetBundleRequest
+	6,  // 30: hanse.v1.FederationService.Session:input_type -> hanse.v1.SessionRequest
+	15, // 31: hanse.v1.NodeService.JoinNode:input_type -> hanse.v1.JoinNodeRequest
+	17, // 32: hanse.v1.NodeService.Forward:input_type -> hanse.v1.ForwardRequest
+	19, // 33: hanse.v1.NodeService.Sync:input_type -> hanse.v1.SyncRequest
+	1,  // 34: hanse.v1.FederationService.JoinCluster:output_type -> hanse.v1.JoinClusterResponse
+	3,  // 35: hanse.v1.FederationService.RenewAgent:output_type -> hanse.v1.RenewAgentResponse
+	5,  // 36: hanse.v1.FederationService.GetBundle:output_type -> hanse.v1.GetBundleResponse
+	9,  // 37: hanse.v1.FederationService.Session:output_type -> hanse.v1.SessionResponse
+	16, // 38: hanse.v1.NodeService.JoinNode:output_type -> hanse.v1.JoinNodeResponse
+	18, // 39: hanse.v1.NodeService.Forward:output_type -> hanse.v1.ForwardResponse
+	22, // 40: hanse.v1.NodeService.Sync:output_type -> hanse.v1.SyncResponse
+	34, // [34:41] is the sub-list for method output_type
+	27, // [27:34] is the sub-list for method input_type
+	27, // [27:27] is the sub-list for extension type_name
+	27, // [27:27] is the sub-list for extension extendee
+	0,  // [0:27] is the sub-list for field type_name
 }
 
 func init() { file_hanse_v1_federation_proto_init() }
@@ -1910,6 +1930,7 @@ func file_hanse_v1_federation_proto_init() {
 		(*ForwardRequest_JoinCluster)(nil),
 		(*ForwardRequest_JoinNode)(nil),
 		(*ForwardRequest_PutBundle)(nil),
+		(*ForwardRequest_PutNode)(nil),
 	}
 	file_hanse_v1_federation_proto_msgTypes[19].OneofWrappers = []any{
 		(*SyncRequest_Hello)(nil),
