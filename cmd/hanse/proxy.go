@@ -66,6 +66,8 @@ type proxyParts struct {
 	registry *prometheus.Registry
 
 	identity *identity.Source
+	// agent is the address of the site's agent.
+	agent    string
 	client   *enroll.Client
 	relay    *relay.Relay
 	cache    *serve.Cache
@@ -160,7 +162,8 @@ func (p *proxyParts) assemble(binary string) error {
 	p.state.onChange = func(r configuration) { p.cache.Set(selfClass, r.resources()) }
 	p.process = envoy.New(envoy.Config{
 		Binary: binary, Dir: dir, Bootstrap: config, AdminSocket: adminSocket, LogPath: filepath.Join(dir, "envoy.log"),
-		Concurrency: p.opts.concurrency, DrainTime: p.opts.drainTime, Clock: p.clock, Logger: p.logger,
+		// Zero would be the default of the package, not what the operator asked for.
+		Concurrency: p.opts.concurrency, DrainTime: max(p.opts.drainTime, time.Millisecond), Clock: p.clock, Logger: p.logger,
 	})
 	p.admin = p.process.Admin()
 	p.measure()

@@ -37,10 +37,11 @@ func (p *proxyParts) newEnrolment() (*enroll.Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	p.agent = p.agentAddress(t)
 	store := svidStore{dir}
 	return enroll.New(enroll.Config{
 		ConnectPinned: func(context.Context) (*grpc.ClientConn, error) {
-			return dialGRPC(p.agentAddress(t), identity.PinnedClientTLS(t.Pin))
+			return dialGRPC(p.agent, identity.PinnedClientTLS(t.Pin))
 		},
 		Connect: p.connect,
 		TokenID: t.ID, TokenSecret: t.Secret, Workload: p.opts.name, Key: key, Store: store, Version: version,
@@ -60,8 +61,8 @@ func (p *proxyParts) newEnrolment() (*enroll.Client, error) {
 	})
 }
 
-// siteToken reads the token, which also tells the agent's address. After the enrolment it is kept as text beside the certificate,
-// so that a restart needs no token.
+// siteToken reads the token, which also tells the agent's address. It is kept as text beside the certificate, so that a restart needs
+// none.
 func (p *proxyParts) siteToken() (token.Token, error) {
 	kept := filepath.Join(p.opts.dataDir, siteTokenFile)
 	text := p.opts.token
@@ -85,6 +86,7 @@ func (p *proxyParts) siteToken() (token.Token, error) {
 	return t, atomicfile.Write(kept, []byte(text), 0o600)
 }
 
+// agentAddress is where the operator, or else the token, says that the agent is.
 func (p *proxyParts) agentAddress(t token.Token) string {
 	if p.opts.agent != "" || len(t.Addresses) == 0 {
 		return p.opts.agent
@@ -94,11 +96,7 @@ func (p *proxyParts) agentAddress(t token.Token) string {
 
 // connect dials the site's agent with the proxy's own certificate.
 func (p *proxyParts) connect(context.Context) (*grpc.ClientConn, error) {
-	t, err := p.siteToken()
-	if err != nil {
-		return nil, err
-	}
-	return dialGRPC(p.agentAddress(t), p.identity.ClientTLS(nil))
+	return dialGRPC(p.agent, p.identity.ClientTLS(nil))
 }
 
 // svidStore keeps the certificate as PEM files.

@@ -3,6 +3,7 @@ package main
 import (
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/hanse-mesh/hanse/api/model"
@@ -36,12 +37,7 @@ func (c configuration) complete() bool { return c.relayed != nil && c.certificat
 func (c configuration) resources() xds.Resources {
 	out := maps.Clone(c.relayed)
 	secrets := append(slices.Clone(out[xds.SecretType]), c.certificate)
-	slices.SortFunc(secrets, func(a, b *xds.Resource) int {
-		if a.Name < b.Name {
-			return -1
-		}
-		return 1
-	})
+	slices.SortFunc(secrets, func(a, b *xds.Resource) int { return strings.Compare(a.Name, b.Name) })
 	out[xds.SecretType] = secrets
 	return out
 }
