@@ -24,6 +24,7 @@ func (m *Mesh) follow(ctx context.Context, name string) {
 	for {
 		address, ok := m.target(name)
 		if !ok {
+			m.changed()
 			return
 		}
 		began := m.cfg.Clock.Now()

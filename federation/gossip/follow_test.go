@@ -169,3 +169,26 @@ func TestAStreamThatBreaksIsOpenedAgainWithWhatIsHeld(t *testing.T) {
 		}
 	}
 }
+
+func TestAReasonIsToldOnce(t *testing.T) {
+	w := newWorld(t)
+	m := w.mesh("a")
+	attempts := make(chan struct{})
+	w.follows(m, func(_ *hansev1.SyncHello, stream hansev1.NodeService_SyncServer) error {
+		select {
+		case attempts <- struct{}{}:
+		case <-stream.Context().Done():
+		}
+		return send(stream, welcome(9))
+	})
+	for range 4 {
+		select {
+		case <-attempts:
+		case <-w.ctx.Done():
+			t.Fatal("it gave up")
+		}
+	}
+	if lines := w.logged(); len(lines) != 1 {
+		t.Errorf("logged: %q", lines)
+	}
+}

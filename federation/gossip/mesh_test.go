@@ -99,6 +99,7 @@ func TestADeadPeerWithdrawsNothingAndIsFollowedAgain(t *testing.T) {
 	w.await("the crash is noticed", func() bool {
 		return !a.sees("c").Alive && !b.sees("c").Alive && !a.sees("c").Connected && !b.sees("c").Connected
 	})
+	w.await("it is given up", func() bool { return !a.follows("c") && !b.follows("c") })
 	if !same(want, a.cfg.Store) || !same(want, b.cfg.Store) {
 		t.Fatal("what the dead node had told is gone")
 	}
@@ -178,5 +179,15 @@ func TestWhatANodeSaysOfItselfMustFit(t *testing.T) {
 	m := w.mesh("a", func(c *Config) { c.Node.GRPCAddress = strings.Repeat("a", memberlist.MetaMaxSize) })
 	if data := (delegate{m}).NodeMeta(memberlist.MetaMaxSize); len(data) != 0 || !w.hasLogged("too long") {
 		t.Errorf("it says %q and logs %v", data, w.logged())
+	}
+}
+
+func TestMembershipAllowsForRegionsAndCrashes(t *testing.T) {
+	list := newWorld(t).mesh("a").list
+	if left := list.ProbeInterval - list.ProbeTimeout; left < list.ProbeTimeout {
+		t.Errorf("%v of an interval are left for probes by way of others, which take up to %v", left, list.ProbeTimeout)
+	}
+	if list.DeadNodeReclaimTime <= 0 {
+		t.Error("a crashed node cannot come back at another address")
 	}
 }

@@ -128,6 +128,13 @@ func (n *node) sees(name string) Peer {
 	return Peer{}
 }
 
+// follows is whether a loop keeps, or tries to keep, a stream to another node.
+func (n *node) follows(name string) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.peers[name] != nil && n.peers[name].following
+}
+
 // joined waits until the nodes follow each other.
 func (w *world) joined(nodes ...*node) {
 	w.Helper()
