@@ -123,13 +123,18 @@ func (f *federation) start(n *node, extra ...string) {
 	n.proc = spawn(f.t, n.log, append(append([]string{f.binary, "server"}, n.args()...), extra...)...)
 }
 
-// explain shows the ends of the logs when the test has failed.
+// explain fails the test when a node has panicked or, in a binary built with -race, raced; it shows the ends of the logs of a failed test.
 func (f *federation) explain() {
-	if !f.t.Failed() {
-		return
-	}
 	for _, n := range f.nodes {
-		if n.proc != nil {
+		if n.proc == nil {
+			continue
+		}
+		for _, text := range []string{"panic: ", "fatal error: ", "DATA RACE"} {
+			if n.proc.said(f.t, text) {
+				f.t.Errorf("%s says %q", n.name, text)
+			}
+		}
+		if f.t.Failed() {
 			f.t.Log(n.proc.tail())
 		}
 	}

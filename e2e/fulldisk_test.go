@@ -28,7 +28,7 @@ const (
 // TestFullDisk lets the disk of one node run full under writes: it must end and name the disk, the others must go on, and with space
 // again it must come back with all that was acknowledged.
 func TestFullDisk(t *testing.T) {
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
 	defer cancel()
 	// The first node leads the federation that it founds, unless it is too slow.
 	f := newFederation(t, ctx, 3, func(i int, n *node) {

@@ -112,5 +112,9 @@ func (l *ledger) judge(name, value string) error {
 	if value == f.acknowledged || f.unknown != "" && value == f.unknown {
 		return nil
 	}
-	return fmt.Errorf("%s holds %q, but %q was acknowledged at index %d (and the fate of %q is unknown)", name, value, f.acknowledged, f.index, f.unknown)
+	err := fmt.Errorf("%s holds %q, but %q was acknowledged at index %d", name, value, f.acknowledged, f.index)
+	if f.unknown != "" {
+		err = fmt.Errorf("%w, and only %q may have come after it", err, f.unknown)
+	}
+	return err
 }

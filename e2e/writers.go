@@ -124,15 +124,24 @@ func (w *writers) readBack(ctx context.Context, node *api, name, value string) {
 	}
 }
 
-// readPolicy returns the value of a name: what its writer put into the spec.
+// readPolicy returns the value of a name: what its writer put into the spec, or "" when there is none. An error means no answer.
 func readPolicy(ctx context.Context, node *api, name string, consistent bool) (string, error) {
 	path := policyPath + name
 	if consistent {
 		path += "?consistent=true"
 	}
-	var p policy.FailoverPolicy
-	if _, err := node.get(ctx, path, &p); err != nil {
+	r, err := node.do(ctx, http.MethodGet, path, nil)
+	switch {
+	case err != nil:
 		return "", err
+	case r.status == http.StatusNotFound:
+		return "", nil
+	case r.status != http.StatusOK:
+		return "", fmt.Errorf("GET %s: status %d: %s", path, r.status, r.body)
+	}
+	var p policy.FailoverPolicy
+	if err := json.Unmarshal(r.body, &p); err != nil {
+		return "", fmt.Errorf("GET %s: %w", path, err)
 	}
 	return valueOf(p), nil
 }
