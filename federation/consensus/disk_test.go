@@ -278,6 +278,23 @@ func TestACrashBetweenFillingAndNotingASegment(t *testing.T) {
 	reopened(t, dir, n)
 }
 
+func TestADamagedListOfSegmentsIsAnError(t *testing.T) {
+	dir, meta := t.TempDir(), &metadb.BoltMetaDB{}
+	closeLog(t, logOf(t, dir, meta, 10), meta)
+	for name, content := range map[string][]byte{"empty": nil, "noise": bytes.Repeat([]byte{0xa5}, 32<<10)} {
+		if err := os.WriteFile(filepath.Join(dir, metadb.FileName), content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		damaged := &metadb.BoltMetaDB{}
+		if err := repair(dir, damaged); err == nil {
+			t.Errorf("%s: the log was taken for whole", name)
+		}
+		if err := damaged.Close(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func TestAnEmptyLogNeedsNoRepair(t *testing.T) {
 	dir, meta := t.TempDir(), &metadb.BoltMetaDB{}
 	if err := repair(dir, meta); err != nil {

@@ -19,7 +19,7 @@ import (
 //
 // In both cases all entries are there. The repaired segment is compared with them before the note is changed.
 func repair(dir string, meta types.MetaStore) error {
-	log, err := meta.Load(dir)
+	log, err := loadMeta(dir, meta)
 	if err != nil {
 		return err
 	}
@@ -44,6 +44,16 @@ func repair(dir string, meta types.MetaStore) error {
 		return nil
 	}
 	return meta.CommitState(log)
+}
+
+// loadMeta reads the note of the log's segments. Its library panics on a file that has the form of a database and not its content.
+func loadMeta(dir string, meta types.MetaStore) (log types.PersistentState, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("its list of segments in %s is damaged (%v): remove the data directory and join this node anew", dir, p)
+		}
+	}()
+	return meta.Load(dir)
 }
 
 // closeSegment notes where the index of a full or cut segment is, and writes one when there is none. It reports false for a segment
