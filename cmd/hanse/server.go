@@ -111,6 +111,7 @@ func runServer(ctx context.Context, opts serverOptions, logger *slog.Logger) err
 		p.server.Run,
 		p.found,
 		p.announce,
+		func(ctx context.Context) error { return forgetRemoved(ctx, p.consensus.Watch, p.store.Forget) },
 		p.renewCertificate,
 		func(ctx context.Context) error { return serveGRPC(ctx, grpcServer, p.grpcListener) },
 		func(ctx context.Context) error {
