@@ -12,12 +12,14 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/hanse-mesh/hanse/api/model"
+	"github.com/hanse-mesh/hanse/federation/rest"
 	"github.com/hanse-mesh/hanse/trust/identity"
 	"github.com/hanse-mesh/hanse/trust/token"
 )
@@ -70,6 +72,7 @@ func (o *operatorOptions) load() (token.Token, string, error) {
 type client struct {
 	servers []string
 	token   string
+	known   knownServers
 	http    *http.Client
 }
 
@@ -78,15 +81,17 @@ func (o *operatorOptions) client() (*client, error) {
 	if err != nil {
 		return nil, err
 	}
-	servers := t.Addresses
+	known := serverMemory(t, o.tokenFile)
+	servers := append(slices.Clone(t.Addresses), known.load()...)
 	config := identity.PinnedClientTLS(t.Pin)
 	config.NextProtos = []string{"http/1.1"}
 	if len(o.servers) > 0 {
 		servers = o.servers
 	}
 	return &client{
-		servers: servers,
+		servers: unique(servers),
 		token:   text,
+		known:   known,
 		http: &http.Client{
 			Timeout: o.timeout,
 			Transport: &http.Transport{
@@ -120,6 +125,7 @@ func (c *client) do(ctx context.Context, method, path string, in, out any) error
 			unreachable = append(unreachable, fmt.Errorf("%s: %w", server, innermost(err)))
 			continue
 		}
+		c.known.save(resp.Header.Get(rest.ServersHeader))
 		return decodeAnswer(resp, out)
 	}
 	return codedError{exitUnavailable, fmt.Errorf("no federation node answers: %w", errors.Join(unreachable...))}

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -62,12 +64,30 @@ func applyOne(flags *pflag.FlagSet, f *pflag.Flag, path string, file map[string]
 		return nil
 	}
 	items, err := configValues(value)
+	if err == nil {
+		err = checkValue(f, value)
+	}
 	if err != nil {
 		return usageError("%s: key %q: %w", path, f.Name, err)
 	}
 	for _, item := range items {
 		if err := flags.Set(f.Name, item); err != nil {
 			return usageError("%s: key %q: %w", path, f.Name, err)
+		}
+	}
+	return nil
+}
+
+// checkValue refuses what YAML makes of an unquoted word, and lists where one value is meant: both would be taken for something else.
+func checkValue(f *pflag.Flag, value any) error {
+	switch value.(type) {
+	case bool:
+		if f.Value.Type() != "bool" {
+			return fmt.Errorf("is read as %v: put the value in quotes", value)
+		}
+	case []any:
+		if _, list := f.Value.(pflag.SliceValue); !list {
+			return errors.New("takes one value, not a list")
 		}
 	}
 	return nil
@@ -81,16 +101,23 @@ func readConfigFile(path string) (map[string]any, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read configuration file: %w", err)
 	}
-	file := map[string]any{}
-	if err := yaml.UnmarshalStrict(data, &file); err != nil {
+	text, err := yaml.YAMLToJSONStrict(data)
+	if err != nil {
 		return nil, usageError("configuration file %s is not valid YAML: %w", path, err)
+	}
+	file := map[string]any{}
+	in := json.NewDecoder(bytes.NewReader(text))
+	// Numbers stay as they are written: a name of seven digits is not 1.2e+06.
+	in.UseNumber()
+	if err := in.Decode(&file); err != nil {
+		return nil, usageError("configuration file %s does not hold keys and values: %w", path, err)
 	}
 	return file, nil
 }
 
 func checkKeys(path string, file map[string]any, flags *pflag.FlagSet) error {
 	for key := range file {
-		if flags.Lookup(key) == nil {
+		if flags.Lookup(key) == nil || key == "config" {
 			return usageError("%s: unknown key %q; keys are the command's flags, see --help", path, key)
 		}
 	}

@@ -124,6 +124,13 @@ port:
 	}
 }
 
+func TestANumberStaysAsItIsWritten(t *testing.T) {
+	s, err := configured("--config", file(t, "name: 1234567\n"))
+	if err != nil || s.name != "1234567" {
+		t.Errorf("name is %q, %v", s.name, err)
+	}
+}
+
 func TestConfigurationErrorsNameFileAndKey(t *testing.T) {
 	for name, c := range map[string]struct {
 		text string
@@ -136,7 +143,10 @@ func TestConfigurationErrorsNameFileAndKey(t *testing.T) {
 		"out of range":  {"inbound-port: 70000\n", []string{"inbound-port"}},
 		"not YAML":      {"name: a\n b: c: d\n", []string{"not valid YAML", "line 2"}},
 		"twice":         {"name: a\nname: b\n", []string{"not valid YAML", "name"}},
-		"no map":        {"- a\n", []string{"not valid YAML"}},
+		"no map":        {"- a\n", []string{"keys and values"}},
+		"a bare no":     {"name: no\n", []string{"name", "quotes"}},
+		"a list":        {"name: [a, b]\n", []string{"name", "one value"}},
+		"a second file": {"config: other.yaml\n", []string{"config", "unknown key"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := file(t, c.text)

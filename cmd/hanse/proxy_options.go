@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"net"
 	"strconv"
 	"strings"
@@ -232,7 +231,7 @@ func (o *proxyOptions) validate() error {
 		return err
 	}
 	if o.concurrency < 0 {
-		return fmt.Errorf("--concurrency %d is negative", o.concurrency)
+		return usageError("--concurrency %d is negative: give a number of threads, or 0 for one per core", o.concurrency)
 	}
 	return nil
 }

@@ -5,11 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"fmt"
-	"log/slog"
 	"net/http"
-	"net/http/httputil"
-	"net/url"
 	"path/filepath"
 	"slices"
 	"time"
@@ -31,30 +27,11 @@ func restTLS(src *identity.Source) *tls.Config {
 }
 
 func (p *serverParts) restHandler() http.Handler {
+	leader := &forwarder{identity: p.identity, federation: p.own.Federation, logger: p.logger}
 	return rest.New(rest.Config{
 		Node: p.node.Name, Version: version, Consensus: p.consensus, Catalog: p.store, Live: liveView{p},
-		Forward: p.forward, Mint: p.mint, Clock: p.clock, Logger: p.logger,
+		Forward: leader.forward, Mint: p.mint, Clock: p.clock, Logger: p.logger,
 	})
-}
-
-// forward sends an operator's request on to the leader, with the operator's own credential.
-func (p *serverParts) forward(w http.ResponseWriter, r *http.Request, to model.Node) {
-	config := p.identity.ClientTLS(identity.MatchNode(p.own.Federation, to.Name))
-	config.NextProtos = []string{"http/1.1"}
-	proxy := &httputil.ReverseProxy{
-		Rewrite: func(pr *httputil.ProxyRequest) {
-			pr.SetURL(&url.URL{Scheme: "https", Host: to.RESTAddress})
-		},
-		Transport: &http.Transport{TLSClientConfig: config, DisableKeepAlives: true, ResponseHeaderTimeout: callTimeout},
-		ErrorLog:  slog.NewLogLogger(p.logger.Handler(), slog.LevelDebug),
-		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) {
-			w.Header().Set("Retry-After", "1")
-			w.Header().Set("Content-Type", "application/problem+json")
-			w.WriteHeader(http.StatusServiceUnavailable)
-			fmt.Fprintf(w, `{"title":"Service Unavailable","status":503,"detail":%q}`, "the leader "+to.Name+" does not answer: "+err.Error())
-		},
-	}
-	proxy.ServeHTTP(w, r)
 }
 
 // mint makes a token that carries the addresses at which it can be used.

@@ -7,12 +7,16 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/hanse-mesh/hanse/api/model"
 )
 
 // indexHeader carries a Raft index that the answer is not older than.
 const indexHeader = "Hanse-Index"
+
+// ServersHeader lists the REST addresses of all nodes, separated by commas: a client that remembers them outlives the node it knows.
+const ServersHeader = "Hanse-Servers"
 
 // forwardedHeader marks a request that a follower has sent on, so that it is not sent in a circle.
 const forwardedHeader = "Hanse-Forwarded-By"
@@ -29,7 +33,7 @@ func (s *service) route(next http.Handler) http.Handler {
 		case err != nil:
 			writeProblem(w, http.StatusBadRequest, err.Error())
 		case reads(r) && !consistent:
-			s.setIndex(w)
+			s.describe(w)
 			next.ServeHTTP(w, r)
 		default:
 			s.haveLeaderServe(w, r, next)
@@ -79,7 +83,7 @@ func (s *service) serveAsLeader(w http.ResponseWriter, r *http.Request, next htt
 		writeUnavailable(w, "consistent read: "+err.Error())
 		return
 	}
-	s.setIndex(w)
+	s.describe(w)
 	next.ServeHTTP(w, r)
 }
 
@@ -100,8 +104,15 @@ func (s *service) sendOn(w http.ResponseWriter, r *http.Request, leader model.No
 	s.Forward(w, r, leader)
 }
 
-func (s *service) setIndex(w http.ResponseWriter) {
-	w.Header().Set(indexHeader, strconv.FormatUint(s.Consensus.View().Index, 10))
+// describe says how new the answer is, and where else the API is answered.
+func (s *service) describe(w http.ResponseWriter) {
+	v := s.Consensus.View()
+	w.Header().Set(indexHeader, strconv.FormatUint(v.Index, 10))
+	servers := make([]string, 0, len(v.Nodes))
+	for _, n := range v.NodeList() {
+		servers = append(servers, n.RESTAddress)
+	}
+	w.Header().Set(ServersHeader, strings.Join(servers, ","))
 }
 
 // indexedWriter notes the index when the answer begins: by then a write is applied here.
@@ -112,7 +123,7 @@ type indexedWriter struct {
 
 // WriteHeader begins the answer.
 func (w *indexedWriter) WriteHeader(status int) {
-	w.s.setIndex(w.ResponseWriter)
+	w.s.describe(w.ResponseWriter)
 	w.ResponseWriter.WriteHeader(status)
 }
 
