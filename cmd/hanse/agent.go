@@ -127,7 +127,7 @@ func runAgent(ctx context.Context, o agentOptions, logger *slog.Logger) error {
 		a.publisher.Run,
 		a.renewMember,
 		a.renewSite,
-		func(ctx context.Context) error { return serveGRPC(ctx, a.siteServer, siteListener) },
+		func(ctx context.Context) error { return a.siteServer.serve(ctx, siteListener) },
 		func(ctx context.Context) error { return serveHTTP(ctx, admin, a.adminHandler()) },
 		func(ctx context.Context) error {
 			return serveHTTP(ctx, health, healthHandler(a.notReady, a.registry))

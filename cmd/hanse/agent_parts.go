@@ -45,7 +45,7 @@ type agentParts struct {
 
 	core       *siteCore
 	site       *vm.Site
-	siteServer *grpc.Server
+	siteServer *byCertificate
 	cache      *serve.Cache
 	publisher  *publish.Publisher
 	uplink     *uplink.Uplink

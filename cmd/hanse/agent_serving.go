@@ -20,9 +20,8 @@ func (a *agentParts) assembleServing(ctx context.Context) {
 		Build: a.core.build, Generate: xds.Generate, Cache: a.cache, Clock: a.clock, Logger: a.logger,
 	})
 	server := serve.NewServer(ctx, a.cache, serve.Config{ClassOf: a.classOf, Events: siteEvents{a}, Clock: a.clock, Logger: a.logger})
-	a.siteServer = newGRPCServer(a.siteIdentity.ServerTLS(identity.ServerOptions{}))
-	server.Register(a.siteServer)
-	a.site.Register(a.siteServer)
+	a.siteServer = newByCertificate(a.siteIdentity.ServerTLS(identity.ServerOptions{}),
+		server.Register, a.site.Register)
 }
 
 // classOf derives an xDS client's target from its certificate: a workload is served its own configuration and nobody else's.

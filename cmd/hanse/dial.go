@@ -26,7 +26,7 @@ const (
 	keepaliveTime    = 2 * time.Second
 	keepaliveTimeout = 3 * time.Second
 	callTimeout      = 10 * time.Second
-	// A peer that has not finished its handshake by then costs no more.
+	// handshakeTimeout bounds how long a client may take until it has said that it speaks HTTP/2.
 	handshakeTimeout = 10 * time.Second
 )
 
@@ -39,16 +39,17 @@ func dialGRPC(address string, config *tls.Config) (*grpc.ClientConn, error) {
 	)
 }
 
-// newGRPCServer makes a server that allows the keepalives of dialGRPC.
-func newGRPCServer(config *tls.Config) *grpc.Server {
-	return grpc.NewServer(
-		grpc.Creds(credentials.NewTLS(config)),
-		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true}),
-		grpc.KeepaliveParams(keepalive.ServerParameters{Time: keepaliveTime, Timeout: keepaliveTimeout}),
-		grpc.MaxRecvMsgSize(maxGRPCMessage),
-		grpc.MaxConcurrentStreams(1<<16),
+// newGRPCServer makes a server of connections whose TLS handshake is done, and that allows the keepalives of dialGRPC; options come on
+// top. A connection ends after life, zero for never.
+func newGRPCServer(life time.Duration, options ...grpc.ServerOption) *grpc.Server {
+	return grpc.NewServer(append([]grpc.ServerOption{
+		grpc.Creds(shaken{}),
 		grpc.ConnectionTimeout(handshakeTimeout),
-	)
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{
+			Time: keepaliveTime, Timeout: keepaliveTimeout, MaxConnectionAge: life, MaxConnectionAgeGrace: callTimeout,
+		}),
+	}, options...)...)
 }
 
 // callPinned calls the token's addresses in turn until one answers; what it answers is final.

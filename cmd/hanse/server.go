@@ -102,8 +102,7 @@ func runServer(ctx context.Context, opts serverOptions, logger *slog.Logger) err
 		return err
 	}
 	p.measure()
-	grpcServer := newGRPCServer(p.identity.ServerTLS(identity.ServerOptions{DeferTime: true}))
-	p.server.Register(grpcServer)
+	calls := newByCertificate(p.identity.ServerTLS(identity.ServerOptions{DeferTime: true}), p.server.Register)
 	logger.Info("federation node starts", "node", node.Name, "federation", p.own.Federation, "grpc", node.GRPCAddress, "rest", node.RESTAddress)
 	return run.Group(ctx,
 		p.consensus.Run,
@@ -113,7 +112,7 @@ func runServer(ctx context.Context, opts serverOptions, logger *slog.Logger) err
 		p.announce,
 		func(ctx context.Context) error { return forgetRemoved(ctx, p.consensus.Watch, p.store.Forget) },
 		p.renewCertificate,
-		func(ctx context.Context) error { return serveGRPC(ctx, grpcServer, p.grpcListener) },
+		func(ctx context.Context) error { return calls.serve(ctx, p.grpcListener) },
 		func(ctx context.Context) error {
 			l := tls.NewListener(p.restListener, restTLS(p.identity))
 			return serveHTTP(ctx, l, p.restHandler())
@@ -176,7 +175,8 @@ func (p *serverParts) assemble() error {
 	var err error
 	p.consensus, err = consensus.Open(consensus.Config{
 		Dir: filepath.Join(p.opts.dataDir, raftFolder), Name: p.node.Name, Address: p.node.RaftAddress,
-		Listener:   tls.NewListener(p.raft, p.identity.ServerTLS(identity.ServerOptions{RequireClient: true, Match: nodesOnly})),
+		// Raft's transport takes some 300 kB for a connection and waits for its first byte for ever: strangers must not get that far.
+		Listener:   identity.Listen(p.raft, p.identity.ServerTLS(identity.ServerOptions{RequireClient: true, Match: nodesOnly})),
 		Dial:       p.dialRaft,
 		Federation: p.own.Federation, Bootstrap: p.founding.bootstrap(p.own.Federation, p.node), BundleRule: bundle.Accept,
 		Clock: p.clock, Logger: p.logger,
