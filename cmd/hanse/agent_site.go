@@ -5,7 +5,9 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -25,6 +27,11 @@ func (a *agentParts) openSite() error {
 	var err error
 	a.authority, err = ca.Load(a.opts.dataDir, siteCAName)
 	if errors.Is(err, fs.ErrNotExist) {
+		// Bundles are written after the CA: with them there was one, and a new one's certificates nobody would believe.
+		if _, stat := os.Stat(filepath.Join(a.opts.dataDir, bundlesFile)); stat == nil {
+			return fmt.Errorf("the site's CA is gone from --data-dir, although the site had one: restore it from a backup, "+
+				"or remove %s too and enrol every workload anew under a new CA", bundlesFile)
+		}
 		if a.authority, err = a.newAuthority(); err != nil {
 			return err
 		}
