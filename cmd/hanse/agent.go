@@ -49,14 +49,7 @@ Ports: 7710 proxies of the site (mutual TLS), 7711 health and metrics (loopback)
   hanse agent --cluster eu --region eu --token hanse-cluster-1.…`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := o.validate(); err != nil {
-				return err
-			}
-			logger, err := o.log.logger()
-			if err != nil {
-				return err
-			}
-			return untilTold(cmd.Context(), func(ctx context.Context) error { return runAgent(ctx, o, logger) })
+			return runRole(cmd, o.validate, o.log, func(ctx context.Context, logger *slog.Logger) error { return runAgent(ctx, o, logger) })
 		},
 	}
 	f := cmd.Flags()

@@ -299,3 +299,17 @@ func TestTheLoopFollowsTheWorkloads(t *testing.T) {
 		t.Errorf("removed %v", s.out.removed)
 	}
 }
+
+func TestWhatTheDiskKnewIsServedAtOnce(t *testing.T) {
+	dir, own, _, _ := saved(t)
+	s := newSite(t, dir, own)
+	if err := s.load(); err != nil {
+		t.Fatal(err)
+	}
+	s.run()
+	s.await("targets")
+	s.await("kick")
+	if len(s.out.targets) != 1 {
+		t.Errorf("gateways to probe: %+v", s.out.targets)
+	}
+}

@@ -115,11 +115,3 @@ func refuseUnknownCommands(cmd *cobra.Command) {
 		return usageError("%s has no command %q%s\nsee '%s --help'", cmd.CommandPath(), args[0], hint, cmd.CommandPath())
 	}
 }
-
-// untilTold runs a role. One that was told to stop has not failed, wherever it stood.
-func untilTold(ctx context.Context, role func(context.Context) error) error {
-	if err := role(ctx); ctx.Err() == nil {
-		return err
-	}
-	return nil
-}

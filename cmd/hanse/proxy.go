@@ -42,14 +42,7 @@ Ports: 7721 mutual TLS from other Envoys, 7722 gateway, 7720 health and metrics 
   hanse proxy --token hanse-workload-1.… --name gw-1 --locality eu/eu-a --address 10.0.0.8 --gateway`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := o.validate(); err != nil {
-				return err
-			}
-			logger, err := o.log.logger()
-			if err != nil {
-				return err
-			}
-			return untilTold(cmd.Context(), func(ctx context.Context) error { return runProxy(ctx, o, logger) })
+			return runRole(cmd, o.validate, o.log, func(ctx context.Context, logger *slog.Logger) error { return runProxy(ctx, o, logger) })
 		},
 	}
 	o.bind(cmd.Flags())

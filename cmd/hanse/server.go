@@ -44,14 +44,7 @@ Ports: 7700 agents and nodes, 7701 REST API, 7702 Raft, 7703 gossip, 7704 health
   hanse server --region us --join hanse-node-1.…`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := opts.validate(); err != nil {
-				return err
-			}
-			logger, err := opts.log.logger()
-			if err != nil {
-				return err
-			}
-			return untilTold(cmd.Context(), func(ctx context.Context) error { return runServer(ctx, opts, logger) })
+			return runRole(cmd, opts.validate, opts.log, func(ctx context.Context, logger *slog.Logger) error { return runServer(ctx, opts, logger) })
 		},
 	}
 	opts.bind(cmd)
