@@ -36,7 +36,7 @@ func Open(cfg Config) (*Node, error) {
 	}
 	n := &Node{cfg: cfg, failed: make(chan struct{})}
 	n.fsm = newFSM(cfg.BundleRule, n.fail)
-	logger := newLogger(cfg.Logger)
+	logger := newLogger(cfg.Logger, cfg.Clock.Now)
 	var err error
 	if n.disk, err = openDisk(&n.cfg, logger, n.fail); err != nil {
 		return nil, fmt.Errorf("open raft node %s in %s: %w", cfg.Name, cfg.Dir, err)

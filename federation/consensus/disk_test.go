@@ -187,7 +187,7 @@ func TestAnEntryOfANewerBuildStopsTheNode(t *testing.T) {
 // logOf opens a bare log with small segments, appends entries 1 to n and returns it.
 func logOf(t *testing.T, dir string, meta types.MetaStore, n int) *wal.WAL {
 	t.Helper()
-	w, err := wal.Open(dir, wal.WithMetaStore(meta), wal.WithSegmentSize(4096), wal.WithLogger(newLogger(config(t, "n1").Logger)))
+	w, err := wal.Open(dir, wal.WithMetaStore(meta), wal.WithSegmentSize(4096), wal.WithLogger(newLogger(config(t, "n1").Logger, wallClock{}.Now)))
 	if err != nil {
 		t.Fatal(err)
 	}

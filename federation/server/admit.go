@@ -23,7 +23,7 @@ func (s *Server) JoinCluster(ctx context.Context, r *hansev1.JoinClusterRequest)
 	}
 	decision, err := s.lead(ctx, &hansev1.ForwardRequest{Request: &hansev1.ForwardRequest_JoinCluster{JoinCluster: r}})
 	if err != nil {
-		s.cfg.Logger.Warn("cluster was not admitted", "cluster", r.GetCluster(), "token", r.GetTokenId(), "err", err)
+		s.cfg.Logger.Warn("cluster was not admitted", "cluster", r.GetCluster(), "token", r.GetTokenId(), "error", err)
 		return nil, asStatus(err)
 	}
 	cluster, err := codec.ClusterFromProto(decision.GetCluster())
@@ -86,7 +86,7 @@ func (s *Server) JoinNode(ctx context.Context, r *hansev1.JoinNodeRequest) (*han
 		return nil, err
 	}
 	if _, err := s.lead(ctx, &hansev1.ForwardRequest{Request: &hansev1.ForwardRequest_JoinNode{JoinNode: r}}); err != nil {
-		s.cfg.Logger.Warn("node was not admitted", "node", command.Node.Name, "token", r.GetTokenId(), "err", err)
+		s.cfg.Logger.Warn("node was not admitted", "node", command.Node.Name, "token", r.GetTokenId(), "error", err)
 		return nil, asStatus(err)
 	}
 	view, now := s.view(), s.cfg.Clock.Now()
