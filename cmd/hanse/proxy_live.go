@@ -166,8 +166,19 @@ func (p *proxyParts) runCheck(ctx context.Context) error {
 	}
 	return checker.Run(ctx, func(ready bool, reason string) {
 		p.state.checked(ready, reason)
+		p.logChecked(spec, ready, reason)
 		p.applyHealth(ctx)
 	})
+}
+
+// logChecked tells of the check's verdicts, which change no more often than its thresholds let them.
+func (p *proxyParts) logChecked(spec health.Spec, ready bool, reason string) {
+	switch {
+	case ready && spec.Kind != health.None:
+		p.logger.Info("the workload is ready", "workload", p.opts.name)
+	case !ready:
+		p.logger.Warn("the workload is not ready: its check fails", "workload", p.opts.name, "reason", reason)
+	}
 }
 
 // applyHealth tells the site and the Envoy. An Envoy told to fail its health check says GOAWAY on its connections, so that callers
@@ -230,8 +241,7 @@ func (envoyEvents) Closed(string) {}
 
 func (e envoyEvents) Acked(string, string) { e.report() }
 
-func (e envoyEvents) Nacked(_ string, n model.Nack) {
-	e.p.logger.Error("Envoy refused a configuration; it keeps the last good one", "type", n.TypeURL, "reason", n.Reason)
+func (e envoyEvents) Nacked(string, model.Nack) {
 	e.report()
 }
 
@@ -247,6 +257,7 @@ func (p *proxyParts) adminHandler() http.Handler {
 	set := func(on bool) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
 			p.state.drain(on)
+			p.logger.Info("told to drain or undrain", "workload", p.opts.name, "draining", on)
 			p.applyHealth(r.Context())
 			w.WriteHeader(http.StatusNoContent)
 		}

@@ -25,6 +25,8 @@ const (
 	longestNap = time.Minute
 	// soonestRenewal keeps a clock that disagrees with the agent's from renewing without a pause.
 	soonestRenewal = 5 * time.Second
+	// tellAgain is how often a proxy that waits for its agent says so.
+	tellAgain = 10 * time.Second
 )
 
 // certificate is what the client knows of the one in use.
@@ -50,6 +52,7 @@ func (c *Client) Ensure(ctx context.Context) error {
 	}
 	pauses := backoff.Backoff{Min: 100 * time.Millisecond, Max: 5 * time.Second}
 	var last error
+	var told time.Time
 	for {
 		err := c.enroll(ctx)
 		switch {
@@ -63,7 +66,10 @@ func (c *Client) Ensure(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return fmt.Errorf("enrol workload %q: no certificate came in time: %w", c.cfg.Workload, last)
 		}
-		c.cfg.Logger.Warn("not enrolled yet", "workload", c.cfg.Workload, "error", err)
+		if now := c.cfg.Clock.Now(); now.Sub(told) >= tellAgain {
+			c.cfg.Logger.Warn("not enrolled yet", "workload", c.cfg.Workload, "error", plain{err})
+			told = now
+		}
 		c.pause(ctx, pauses.Next(), nil)
 	}
 }

@@ -92,6 +92,7 @@ func (r *Relay) restore() *held {
 // follow keeps one stream open at a time.
 func (r *Relay) follow(ctx context.Context, h *held) error {
 	pause := backoff.Backoff{Min: minPause, Max: maxPause}
+	level := slog.LevelWarn
 	for {
 		heard, err := r.connect(ctx, h)
 		if ctx.Err() != nil {
@@ -99,9 +100,12 @@ func (r *Relay) follow(ctx context.Context, h *held) error {
 		}
 		if heard {
 			pause.Reset()
+			level = slog.LevelWarn
 		}
 		wait := pause.Next()
-		r.cfg.Logger.Warn("no agent; going on with the last configuration", "error", err, "retry", wait)
+		r.cfg.Logger.Log(ctx, level, "no agent; going on with the last configuration", "error", err, "retry", wait)
+		// The loss is told once, not with every attempt while the agent is away.
+		level = slog.LevelDebug
 		select {
 		case <-ctx.Done():
 			return nil

@@ -142,7 +142,7 @@ func (b *callbacks) OnStreamDeltaRequest(n int64, req *discovery.DeltaDiscoveryR
 	}
 	nack := model.Nack{TypeURL: req.GetTypeUrl(), Reason: clip(req.GetErrorDetail().GetMessage()), At: b.cfg.Clock.Now()}
 	if b.cache.acknowledged(s.id, req.GetResponseNonce(), &nack) {
-		b.cfg.Logger.Warn("configuration refused", "class", s.class, "type", nack.TypeURL, "reason", nack.Reason)
+		b.cfg.Logger.Warn("Envoy refused a configuration; it keeps the last good one", "class", s.class, "type", nack.TypeURL, "reason", nack.Reason)
 		b.cfg.Events.Nacked(s.class, nack)
 	}
 	return nil
