@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -44,6 +45,10 @@ func callAdmin(ctx context.Context, role, dir, method, path string, in, out any)
 	if err != nil {
 		return codedError{exitUnavailable, fmt.Errorf("the %s's admin socket %s does not answer: is the %s running, and --data-dir its folder? %w",
 			role, socket, role, innermost(err))}
+	}
+	if resp.StatusCode == http.StatusNotFound && !strings.HasPrefix(resp.Header.Get("Content-Type"), "application/") {
+		_ = resp.Body.Close()
+		return usageError("the process behind %s is not a %s, or of another version: give the %s's --data-dir", socket, role, role)
 	}
 	return decodeAnswer(resp, out)
 }

@@ -151,11 +151,16 @@ func connectedProxies(list []model.ProxyStatus) int {
 
 func newServiceCommand(opts *operatorOptions) *cobra.Command {
 	cmd := &cobra.Command{Use: "service", Short: "Services of the federation"}
-	cmd.AddCommand(readCommand(opts, "list", "List who offers what, where, how healthy and how fresh", "  hanse service list", "/v1/services", printServices))
+	cmd.AddCommand(readCommand(opts, "list", "List who exports what, where, how healthy and how fresh", "  hanse service list", "/v1/services", printServices),
+		newServiceVIPsCommand())
 	return cmd
 }
 
 func printServices(w io.Writer, l rest.ServiceList) {
+	if len(l.Services) == 0 {
+		fmt.Fprintln(w, "no cluster exports a service: workloads offer one with --export, an ExportRule opens it (see 'hanse status', 'hanse apply --help')")
+		return
+	}
 	row(w, "SERVICE", "CLUSTER", "PORTS", "READY", "LOCALITIES", "CALLED FROM", "AGE")
 	for _, s := range l.Services {
 		for _, o := range s.Offers {

@@ -86,6 +86,7 @@ func readDocumentFile(stdin io.Reader, path string) ([]policy.Document, error) {
 	var data []byte
 	var err error
 	if path == "-" {
+		path = "standard input"
 		data, err = io.ReadAll(io.LimitReader(stdin, 2<<20))
 	} else {
 		data, err = os.ReadFile(path)
@@ -116,6 +117,9 @@ func expand(name string) ([]string, error) {
 			return nil, err
 		}
 		out = append(out, found...)
+	}
+	if len(out) == 0 {
+		return nil, fmt.Errorf("folder %s has no file *.yaml, *.yml or *.json", name)
 	}
 	slices.Sort(out)
 	return out, nil

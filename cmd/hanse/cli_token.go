@@ -29,7 +29,7 @@ func newTokenCreateCommand(opts *operatorOptions) *cobra.Command {
 	cmd := &cobra.Command{Use: "create", Short: "Make a token"}
 	cmd.AddCommand(
 		newTokenClusterCommand(opts),
-		newTokenPlainCommand(opts, model.TokenNode, "Make a token that adds one federation node", "hanse server --join TOKEN"),
+		newTokenPlainCommand(opts, model.TokenNode, "Make a token that adds one federation node", "hanse server --name NAME --region REGION --join TOKEN"),
 		newTokenPlainCommand(opts, model.TokenOperator, "Make a token for another operator", "HANSE_OPERATOR_TOKEN=TOKEN hanse status"),
 		newTokenWorkloadCommand(),
 	)
@@ -52,11 +52,15 @@ func newTokenClusterCommand(opts *operatorOptions) *cobra.Command {
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if (len(args) == 1) == (req.ClusterPrefix != "") {
+				return usageError("%s needs either the cluster's NAME or --prefix", cmd.CommandPath())
+			}
 			if len(args) == 1 {
 				req.Cluster = args[0]
 			}
 			req.Kind, req.TTL = model.TokenCluster, ttl.String()
-			return createToken(cmd, opts, out, req, "hanse agent --token TOKEN")
+			use := "hanse agent --cluster NAME --region REGION --token TOKEN"
+			return createToken(cmd, opts, out, req, use)
 		},
 	}
 	f := cmd.Flags()

@@ -11,9 +11,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 
 	"github.com/hanse-mesh/hanse/api/model"
@@ -62,7 +64,7 @@ func newServerInitCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return out.print(cmd, made, func(w io.Writer) { explainFounded(w, opts, made) })
+			return out.print(cmd, made, func(w io.Writer) { explainFounded(w, startFlags(cmd), made) })
 		},
 	}
 	opts.bind(cmd)
@@ -73,14 +75,25 @@ func newServerInitCommand() *cobra.Command {
 	return cmd
 }
 
-func explainFounded(w io.Writer, opts serverOptions, made founded) {
+// startFlags repeats what was set, in whatever way, of the flags that "hanse server" has too.
+func startFlags(cmd *cobra.Command) string {
+	var b strings.Builder
+	cmd.Flags().Visit(func(f *pflag.Flag) {
+		if cmd.Parent().Flags().Lookup(f.Name) != nil && f.Name != "help" {
+			fmt.Fprintf(&b, " --%s %s", f.Name, f.Value)
+		}
+	})
+	return b.String()
+}
+
+func explainFounded(w io.Writer, flags string, made founded) {
 	fmt.Fprintf(w, `Federation %s is made. Start this node with the same flags:
 
-  hanse server --data-dir %s --name %s --region %s
+  hanse server%s
 
 Add two more nodes, each with a token of its own (valid for %s):
 
-`, made.Federation, opts.dataDir, opts.name, opts.region, firstNodeTokenTTL)
+`, made.Federation, flags, firstNodeTokenTTL)
 	for _, t := range made.NodeTokens {
 		fmt.Fprintf(w, "  hanse server --name NAME --region REGION --join %s\n", t)
 	}

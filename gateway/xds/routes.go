@@ -161,7 +161,7 @@ func unknownHost() *routev3.VirtualHost {
 			Action: &routev3.Route_DirectResponse{DirectResponse: &routev3.DirectResponseAction{
 				Status: 404,
 				Body: &corev3.DataSource{Specifier: &corev3.DataSource_InlineString{InlineString: "hanse: no HTTP service of this name is imported here. " +
-					"Set Host to SERVICE.NAMESPACE.svc." + model.ClusterSetDomain + " or SERVICE.NAMESPACE; `hanse services` lists what there is.\n"}},
+					"Set Host to SERVICE.NAMESPACE.svc." + model.ClusterSetDomain + " or SERVICE.NAMESPACE; `hanse service list` shows what there is.\n"}},
 			}},
 		}},
 	}

@@ -79,7 +79,7 @@ func (t Token) Require(kind model.TokenKind) error {
 	if t.Kind == kind {
 		return nil
 	}
-	return fmt.Errorf("this is a %s token, but a %s token is needed here: create one with kind %q", t.Kind, kind, kind)
+	return fmt.Errorf("the %s token given is not the %s token needed here: make one with 'hanse token create %s'", t.Kind, kind, kind)
 }
 
 func (t Token) validate() error {
