@@ -89,8 +89,16 @@ func (s *supervisor) kill9(names ...string) {
 			<-p.done
 		}
 	}
-	s.reap()
+	// An Envoy is its proxy's child: it is gone, and its ports are free, only when it has been reaped here.
+	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		s.reap()
+		if !slices.ContainsFunc(pids, exists) {
+			return
+		}
+	}
 }
+
+func exists(pid int) bool { return syscall.Kill(pid, 0) == nil }
 
 // kill9Only ends one process and leaves its children alone.
 func (s *supervisor) kill9Only(name string) {
