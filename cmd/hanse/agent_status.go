@@ -8,6 +8,7 @@ import (
 
 	"github.com/hanse-mesh/hanse/api/model"
 	"github.com/hanse-mesh/hanse/cluster-agent/probe"
+	"github.com/hanse-mesh/hanse/gateway/snapshot"
 )
 
 // maxStatusProxies bounds the proxies of a status record; those with something to say come first.
@@ -22,7 +23,24 @@ func (a *agentParts) siteStatus() model.SiteStatus {
 	if own := a.siteIdentity.Expiry(); expiry.IsZero() || own.Before(expiry) {
 		expiry = own
 	}
-	return model.SiteStatus{AgentVersion: version, Proxies: proxies, EarliestExpiry: expiry}
+	return model.SiteStatus{AgentVersion: version, Proxies: proxies, EarliestExpiry: expiry, Dropped: siteProblems(a.publisher.Current())}
+}
+
+// maxStatusProblems bounds what a status record says of registrations; the proxies themselves are told everything.
+const maxStatusProblems = 50
+
+// siteProblems lists what of the site's registrations and imports cannot be offered.
+func siteProblems(s *snapshot.Snapshot) []string {
+	if s == nil {
+		return nil
+	}
+	out := slices.Clone(s.Problems)
+	for _, w := range s.Workloads {
+		for _, problem := range w.Problems {
+			out = append(out, w.ID+": "+problem)
+		}
+	}
+	return out[:min(len(out), maxStatusProblems)]
 }
 
 // rank puts proxies that need an operator's eye first.

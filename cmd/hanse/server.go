@@ -101,7 +101,7 @@ func runServer(ctx context.Context, opts serverOptions, logger *slog.Logger) err
 		p.consensus.Run,
 		p.mesh.Run,
 		p.server.Run,
-		p.found,
+		p.proposeFounding,
 		p.announce,
 		func(ctx context.Context) error { return forgetRemoved(ctx, p.consensus.Watch, p.store.Forget) },
 		p.renewCertificate,
@@ -224,8 +224,8 @@ func (p *serverParts) gossipSeeds() []string {
 	return seeds
 }
 
-// found proposes what "server init" prepared, once, after the first start.
-func (p *serverParts) found(ctx context.Context) error {
+// proposeFounding proposes what "server init" prepared, once, after the first start.
+func (p *serverParts) proposeFounding(ctx context.Context) error {
 	if p.founding == nil {
 		p.founded.Store(true)
 		return nil

@@ -19,7 +19,7 @@ import (
 )
 
 // foundation makes a federation in a fresh folder and gives its lock back.
-func foundation(t *testing.T) (serverOptions, founded, string) {
+func foundation(t *testing.T) (serverOptions, foundingReport, string) {
 	t.Helper()
 	dir := t.TempDir()
 	o := serverOptions{
@@ -27,7 +27,7 @@ func foundation(t *testing.T) (serverOptions, founded, string) {
 		grpc: endpoint{listen: "127.0.0.1:7700"}, rest: endpoint{listen: "127.0.0.1:7701", advertise: "rest.example.org:443"},
 		raft: endpoint{listen: "127.0.0.1:7702"}, gossip: endpoint{listen: "127.0.0.1:7703"},
 	}
-	made, err := found(o, "example.org", filepath.Join(dir, "operator", "token"), filepath.Join(dir, "root.key"))
+	made, err := foundFederation(o, "example.org", filepath.Join(dir, "operator", "token"), filepath.Join(dir, "root.key"))
 	unlockDataDir()
 	if err != nil {
 		t.Fatal(err)
@@ -84,7 +84,7 @@ func TestFoundingRoundTrip(t *testing.T) {
 			t.Errorf("%s: %v, %v", filepath.Base(secret), info.Mode(), err)
 		}
 	}
-	if _, err := found(o, "example.org", filepath.Join(dir, "other"), filepath.Join(dir, "other.key")); err == nil || !strings.Contains(err.Error(), "already belongs") {
+	if _, err := foundFederation(o, "example.org", filepath.Join(dir, "other"), filepath.Join(dir, "other.key")); err == nil || !strings.Contains(err.Error(), "already belongs") {
 		t.Errorf("founded twice: %v", err)
 	}
 	unlockDataDir()

@@ -33,8 +33,8 @@ const (
 	firstNodeTokens = 2
 )
 
-// founded is what "server init" prints.
-type founded struct {
+// foundingReport is what "server init" prints.
+type foundingReport struct {
 	Federation        string   `json:"federation"`
 	OperatorTokenFile string   `json:"operatorTokenFile"`
 	RootKeyFile       string   `json:"rootKeyFile"`
@@ -60,7 +60,7 @@ func newServerInitCommand() *cobra.Command {
 			if _, err := spiffeid.TrustDomainFromString(federation); err != nil || federation == "" {
 				return usageError("--federation %q is not a trust domain: use lower-case letters, digits, '.', '-', for example example.org", federation)
 			}
-			made, err := found(opts, federation, tokenFile, rootKeyFile)
+			made, err := foundFederation(opts, federation, tokenFile, rootKeyFile)
 			if err != nil {
 				return err
 			}
@@ -86,7 +86,7 @@ func startFlags(cmd *cobra.Command) string {
 	return b.String()
 }
 
-func explainFounded(w io.Writer, flags string, made founded) {
+func explainFounded(w io.Writer, flags string, made foundingReport) {
 	fmt.Fprintf(w, `Federation %s is made. Start this node with the same flags:
 
   hanse server%s
@@ -103,29 +103,29 @@ The root key is in %s. Move it to a safe place offline; no server needs it.
 `, made.OperatorTokenFile, made.RootKeyFile)
 }
 
-// found makes a federation in an empty data folder.
-func found(opts serverOptions, federation, tokenFile, rootKeyFile string) (founded, error) {
+// foundFederation makes a federation in an empty data folder.
+func foundFederation(opts serverOptions, federation, tokenFile, rootKeyFile string) (foundingReport, error) {
 	if err := openDataDir(opts.dataDir); err != nil {
-		return founded{}, err
+		return foundingReport{}, err
 	}
 	if _, err := os.Stat(filepath.Join(opts.dataDir, nodeFile)); !errors.Is(err, fs.ErrNotExist) {
-		return founded{}, fmt.Errorf("--data-dir %s already belongs to a node: start it with 'hanse server', or choose an empty folder", opts.dataDir)
+		return foundingReport{}, fmt.Errorf("--data-dir %s already belongs to a node: start it with 'hanse server', or choose an empty folder", opts.dataDir)
 	}
 	node, err := opts.node()
 	if err != nil {
-		return founded{}, err
+		return foundingReport{}, err
 	}
 	now := time.Now()
 	root, err := ca.NewRoot(ca.RootOptions{TrustDomain: federation, CommonName: "Hanse federation root", Now: now})
 	if err != nil {
-		return founded{}, err
+		return foundingReport{}, err
 	}
 	// The root key goes to the operator's file first: if that fails, nothing has been made that could not be made again.
 	if err := writeRootKey(rootKeyFile, root); err != nil {
-		return founded{}, err
+		return foundingReport{}, err
 	}
 	if err := foundIdentity(opts.dataDir, federation, node, root, now); err != nil {
-		return founded{}, err
+		return foundingReport{}, err
 	}
 	return foundTokens(opts.dataDir, federation, node, root, now, tokenFile, rootKeyFile)
 }
@@ -175,31 +175,31 @@ func foundIdentity(dir, federation string, node model.Node, root *ca.Authority, 
 }
 
 // foundTokens makes the operator's and the first nodes' tokens; the node proposes them when it starts for the first time.
-func foundTokens(dir, federation string, node model.Node, root *ca.Authority, now time.Time, tokenFile, rootKeyFile string) (founded, error) {
+func foundTokens(dir, federation string, node model.Node, root *ca.Authority, now time.Time, tokenFile, rootKeyFile string) (foundingReport, error) {
 	pin := pinOf(root.Root())
 	operator, err := token.New(model.TokenOperator, rand.Reader, federation, pin, []string{node.RESTAddress})
 	if err != nil {
-		return founded{}, err
+		return foundingReport{}, err
 	}
 	begin := founding{Root: root.Root(), Operator: keptToken(operator, now, time.Time{})}
-	made := founded{Federation: federation, OperatorTokenFile: tokenFile, RootKeyFile: rootKeyFile}
+	made := foundingReport{Federation: federation, OperatorTokenFile: tokenFile, RootKeyFile: rootKeyFile}
 	for range firstNodeTokens {
 		t, err := token.New(model.TokenNode, rand.Reader, federation, pin, []string{node.GRPCAddress})
 		if err != nil {
-			return founded{}, err
+			return foundingReport{}, err
 		}
 		begin.NodeTokens = append(begin.NodeTokens, keptToken(t, now, now.Add(firstNodeTokenTTL)))
 		made.NodeTokens = append(made.NodeTokens, t.String())
 	}
 	data, err := json.Marshal(begin)
 	if err != nil {
-		return founded{}, err
+		return foundingReport{}, err
 	}
 	if err := atomicfile.Write(filepath.Join(dir, foundingFile), data, 0o600); err != nil {
-		return founded{}, err
+		return foundingReport{}, err
 	}
 	if err := os.MkdirAll(filepath.Dir(tokenFile), 0o700); err != nil {
-		return founded{}, err
+		return foundingReport{}, err
 	}
 	return made, atomicfile.Write(tokenFile, []byte(operator.String()+"\n"), 0o600)
 }
