@@ -41,7 +41,7 @@ func run(ctx context.Context, hanse, envoy, dir string, keep, bench bool) int {
 		fmt.Fprintln(os.Stderr, "demo:", err)
 		return 1
 	}
-	s := &story{world: w, began: time.Now()}
+	s := &story{world: w, began: time.Now(), interrupted: ctx.Done()}
 	if bench {
 		s.benchmark(ctx)
 	} else {
@@ -49,6 +49,9 @@ func run(ctx context.Context, hanse, envoy, dir string, keep, bench bool) int {
 	}
 	if keep && ctx.Err() == nil {
 		s.linger(ctx)
+	}
+	if ctx.Err() != nil {
+		fmt.Println("\ninterrupted: ending all processes")
 	}
 	s.cleanUp(ctx)
 	fmt.Printf("demo: %d passed, %d failed\n", s.passed, s.failed)

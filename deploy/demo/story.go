@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -13,7 +14,11 @@ type story struct {
 	*world
 	began          time.Time
 	passed, failed int
+	// interrupted is closed by Ctrl-C: what is claimed from then on is neither passed nor failed.
+	interrupted <-chan struct{}
 }
+
+var errInterrupted = errors.New("interrupted")
 
 // chapter is one part of the story. It returns an error only when the rest makes no sense without it.
 type chapter struct {
@@ -56,10 +61,21 @@ func (s *story) play(ctx context.Context, chapters []chapter) {
 }
 
 // say prints a line of the story.
-func (s *story) say(format string, args ...any) { fmt.Printf("    "+format+"\n", args...) }
+func (s *story) say(format string, args ...any) {
+	select {
+	case <-s.interrupted:
+	default:
+		fmt.Printf("    "+format+"\n", args...)
+	}
+}
 
 // check scores one claim: err nil is a pass.
 func (s *story) check(claim string, err error) error {
+	select {
+	case <-s.interrupted:
+		return errInterrupted
+	default:
+	}
 	if err != nil {
 		s.fail(claim, err)
 		return err
