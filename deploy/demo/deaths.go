@@ -43,6 +43,7 @@ func (s *story) killLocalWorkloads(ctx context.Context) error {
 	s.pause(ctx, withdrawn)
 	after := l.between(fault, 0)
 	s.say("%.0f s after: %s", withdrawn.Seconds(), after)
+	s.say("%s", after.recovery("us"))
 	_ = s.check("calls go on, answered from us (the policy's first choice)", elsewhere(after, "us"))
 	_ = s.check("at most 1 % of the calls fail, none that starts later than 3 s after", bounded(after))
 
@@ -77,6 +78,7 @@ func (s *story) killRegion(ctx context.Context) error {
 	after := l.between(fault, 10*time.Second)
 	l.stop()
 	s.say("10 s after: %s", after)
+	s.say("%s", after.recovery("ap"))
 	_ = s.check("calls go on, answered from ap", elsewhere(after, "ap"))
 	_ = s.check("at most 1 % of the calls fail, none that starts later than 3 s after", bounded(after))
 	_ = s.check("two of three nodes still agree: a policy can be written", eventually(ctx, 15*time.Second, func() error {

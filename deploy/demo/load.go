@@ -100,8 +100,10 @@ type window struct {
 	// lastFailed is how long after the span's begin the last failing call was due.
 	lastFailed time.Duration
 	regions    map[string]int
-	worst      time.Duration
-	sample     error
+	// first is when the first answer from each region came, from the span's begin.
+	first  map[string]time.Duration
+	worst  time.Duration
+	sample error
 }
 
 // slowCall is the latency from which an answered call counts as slow.
@@ -111,7 +113,7 @@ const slowCall = time.Second
 func (l *load) between(start time.Time, span time.Duration) window {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	w := window{regions: map[string]int{}}
+	w := window{regions: map[string]int{}, first: map[string]time.Duration{}}
 	for _, o := range l.outcomes {
 		since := o.start.Sub(start)
 		if since < 0 || span > 0 && since >= span {
@@ -129,8 +131,16 @@ func (l *load) between(start time.Time, span time.Duration) window {
 			w.slow++
 		}
 		w.regions[o.region]++
+		if answered, ok := w.first[o.region]; !ok || since+o.latency < answered {
+			w.first[o.region] = since + o.latency
+		}
 	}
 	return w
+}
+
+// recovery says how soon another region answered, and how long the slowest call took.
+func (w window) recovery(region string) string {
+	return fmt.Sprintf("first answer from %s after %d ms, slowest call %d ms", region, w.first[region].Milliseconds(), w.worst.Milliseconds())
 }
 
 func (w window) String() string {

@@ -29,6 +29,9 @@ func TestWindowCountsByTheTimeCallsWereDue(t *testing.T) {
 	if w.regions["us"] != 2 || w.regions["eu"] != 0 {
 		t.Errorf("answers by region are %v", w.regions)
 	}
+	if w.first["us"] != 1200*time.Millisecond || w.worst != 1500*time.Millisecond {
+		t.Errorf("first answer from us after %s, slowest call %s; want 1.2s, 1.5s", w.first["us"], w.worst)
+	}
 	if all := l.between(fault, 0); all.calls != 5 {
 		t.Errorf("%d calls until the end, want 5", all.calls)
 	}
