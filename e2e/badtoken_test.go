@@ -63,7 +63,7 @@ func (b *badInput) tokens(t *testing.T) {
 		},
 		{name: "life without unit", args: []string{"token", "create", "node", "--ttl", "5"}, env: b.operator, code: exitUsage, says: []string{"--ttl"}},
 		{name: "too long a life", args: []string{"token", "create", "node", "--ttl", "9000h"}, env: b.operator, code: exitFailure, says: []string{"ttl", "720h"}},
-		{name: "for no cluster", args: []string{"token", "create", "cluster"}, env: b.operator, code: exitFailure, says: []string{"cluster"}},
+		{name: "for no cluster", args: []string{"token", "create", "cluster"}, env: b.operator, code: exitUsage, says: []string{"NAME", "--prefix"}},
 		{name: "for a bad name", args: []string{"token", "create", "cluster", "Not_A_Name"}, env: b.operator, code: exitFailure, says: []string{"Not_A_Name"}},
 	})
 	t.Run("another federation's", func(t *testing.T) {
