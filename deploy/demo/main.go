@@ -47,15 +47,17 @@ func run(ctx context.Context, hanse, envoy, dir string, keep, bench bool) int {
 	} else {
 		s.tell(ctx)
 	}
-	if keep && ctx.Err() == nil {
+	interrupted := ctx.Err() != nil
+	if keep && !interrupted {
+		// Here Ctrl-C is how it is meant to end.
 		s.linger(ctx)
 	}
-	if ctx.Err() != nil {
+	if interrupted {
 		fmt.Println("\ninterrupted: ending all processes")
 	}
 	s.cleanUp(ctx)
 	fmt.Printf("demo: %d passed, %d failed\n", s.passed, s.failed)
-	if s.failed > 0 || ctx.Err() != nil {
+	if s.failed > 0 || interrupted {
 		return 1
 	}
 	return 0
