@@ -108,6 +108,12 @@ func (s *store) Since(origin model.ClusterName, have model.Version) (model.Batch
 	return s.catalog.Since(origin, have)
 }
 
+func (s *store) Origin(name model.ClusterName) (catalog.Origin, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.catalog.Origin(name)
+}
+
 func (s *store) Origins() []catalog.Origin {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -121,12 +121,8 @@ func (x *session) clone(b model.Batch) error {
 
 // held is what the catalog holds of the agent's own cluster.
 func (x *session) held() catalog.Origin {
-	for _, o := range x.server.cfg.Store.Origins() {
-		if o.Name == x.cluster {
-			return o
-		}
-	}
-	return catalog.Origin{}
+	o, _ := x.server.cfg.Store.Origin(x.cluster)
+	return o
 }
 
 // The keys under which refusals stand that are not a record's.

@@ -50,6 +50,7 @@ type Consensus interface {
 type Store interface {
 	Offer(b model.Batch) catalog.Outcome
 	Since(origin model.ClusterName, have model.Version) (model.Batch, bool)
+	Origin(name model.ClusterName) (catalog.Origin, bool)
 	Origins() []catalog.Origin
 }
 
