@@ -38,7 +38,7 @@ func VersionFromProto(p *hansev1.Version) model.Version {
 func BatchToProto(b model.Batch) *hansev1.Batch {
 	out := &hansev1.Batch{
 		Origin: string(b.Origin), To: VersionToProto(b.To), Full: b.Full, Removals: b.Removals,
-		ProducedAt: timestamppb.New(b.ProducedAt), Instance: b.Instance,
+		ProducedAt: timestamppb.New(b.ProducedAt), Instance: b.Instance, RemovalsConfirmed: b.Confirmed,
 	}
 	if !b.Full {
 		out.From = VersionToProto(b.From)
@@ -57,7 +57,7 @@ func BatchFromProto(p *hansev1.Batch) (model.Batch, error) {
 	}
 	b := model.Batch{
 		Origin: origin, From: VersionFromProto(p.GetFrom()), To: VersionFromProto(p.GetTo()), Full: p.GetFull(),
-		ProducedAt: lenientTime(p.GetProducedAt()), Instance: p.GetInstance(),
+		ProducedAt: lenientTime(p.GetProducedAt()), Instance: p.GetInstance(), Confirmed: p.GetRemovalsConfirmed(),
 	}
 	switch {
 	case b.To.IsZero():
@@ -121,6 +121,8 @@ func MarshalRecord(r model.Record) ([]byte, error) {
 		out.Content = &hansev1.Record_Service{Service: serviceToProto(*r.Service)}
 	case r.Status != nil:
 		out.Content = &hansev1.Record_Status{Status: statusToProto(*r.Status)}
+	case r.Verdicts != nil:
+		out.Content = &hansev1.Record_Verdicts{Verdicts: verdictsToProto(*r.Verdicts)}
 	default:
 		out.Content = &hansev1.Record_Gateways{Gateways: gatewaysToProto(r.Gateways)}
 	}
@@ -162,6 +164,12 @@ func UnmarshalRecord(data []byte) (model.Record, error) {
 	case *hansev1.Record_Status:
 		s := statusFromProto(c.Status)
 		r.Status = &s
+	case *hansev1.Record_Verdicts:
+		v, err := verdictsFromProto(c.Verdicts)
+		if err != nil {
+			return model.Record{}, fmt.Errorf("verdicts record of %s: %w", cluster, err)
+		}
+		r.Verdicts = &v
 	default:
 		// A newer kind of record: it is kept and forwarded as bytes, and means nothing here.
 		return model.Record{}, errors.New("record is of a kind that this version does not know")

@@ -37,7 +37,7 @@ func batches() *rapid.Generator[model.Batch] {
 	return rapid.Custom(func(t *rapid.T) model.Batch {
 		b := model.Batch{
 			Origin: model.ClusterName(labels().Draw(t, "origin")), To: versions().Draw(t, "to"), Full: rapid.Bool().Draw(t, "full"),
-			ProducedAt: times().Draw(t, "at"), Instance: rapid.StringN(0, -1, MaxInstance).Draw(t, "instance"),
+			ProducedAt: times().Draw(t, "at"), Instance: rapid.StringN(0, -1, MaxInstance).Draw(t, "instance"), Confirmed: rapid.Bool().Draw(t, "confirmed"),
 		}
 		keys := rapid.SliceOfNDistinct(rapid.StringN(1, -1, 40), 0, 6, rapid.ID[string]).Draw(t, "keys")
 		if !b.Full {

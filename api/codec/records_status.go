@@ -48,6 +48,7 @@ func statusWithin(s model.SiteStatus, list, text int) *hansev1.SiteStatus {
 	out := &hansev1.SiteStatus{
 		AgentVersion: atMostText(s.AgentVersion, text),
 		Dropped:      atMostTexts(s.Dropped, list, text), Introduced: atMostTexts(s.Introduced, list, text),
+		Held: atMostTexts(s.Held, list, text),
 	}
 	if !s.EarliestExpiry.IsZero() {
 		out.EarliestExpiry = timestamppb.New(s.EarliestExpiry)
@@ -69,6 +70,7 @@ func statusFromProto(p *hansev1.SiteStatus) model.SiteStatus {
 		AgentVersion: atMostText(p.GetAgentVersion(), maxStatusText), EarliestExpiry: lenientTime(p.GetEarliestExpiry()),
 		Dropped:    atMostTexts(p.GetDropped(), maxStatusList, maxStatusText),
 		Introduced: atMostTexts(p.GetIntroduced(), maxStatusList, maxStatusText),
+		Held:       atMostTexts(p.GetHeld(), maxStatusList, maxStatusText),
 	}
 	for _, proxy := range atMost(p.GetProxies(), maxStatusList) {
 		out := model.ProxyStatus{

@@ -60,6 +60,7 @@ func TestAStatusAlwaysFits(t *testing.T) {
 			p.Nacks = append(p.Nacks, model.Nack{TypeURL: long, Reason: "\xff" + long})
 		}
 		s.Proxies, s.Dropped, s.Introduced = append(s.Proxies, p), append(s.Dropped, long), append(s.Introduced, long)
+		s.Held = append(s.Held, long)
 	}
 	check := func(what string, s model.SiteStatus, proxies int) {
 		t.Helper()
@@ -68,7 +69,7 @@ func TestAStatusAlwaysFits(t *testing.T) {
 		}
 	}
 	check("everything at once", s, 1)
-	s.Dropped, s.Introduced = nil, nil
+	s.Dropped, s.Introduced, s.Held = nil, nil, nil
 	check("proxies with refusals", s, 12)
 	for i := range s.Proxies {
 		s.Proxies[i] = model.ProxyStatus{Workload: fmt.Sprint("w", i), Ready: true}

@@ -54,7 +54,7 @@ func statuses() *rapid.Generator[*model.SiteStatus] {
 		return append([]string(nil), rapid.SliceOfN(rapid.StringN(0, -1, 60), 0, 3).Draw(t, "texts")...)
 	})
 	return rapid.Custom(func(t *rapid.T) *model.SiteStatus {
-		s := &model.SiteStatus{AgentVersion: rapid.StringN(0, -1, 20).Draw(t, "version"), Dropped: texts.Draw(t, "dropped"), Introduced: texts.Draw(t, "introduced")}
+		s := &model.SiteStatus{AgentVersion: rapid.StringN(0, -1, 20).Draw(t, "version"), Dropped: texts.Draw(t, "dropped"), Introduced: texts.Draw(t, "introduced"), Held: texts.Draw(t, "held")}
 		if rapid.Bool().Draw(t, "expires") {
 			s.EarliestExpiry = times().Draw(t, "expiry")
 		}

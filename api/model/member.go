@@ -85,6 +85,6 @@ type Bundle struct {
 // is proposed only when every node can apply its version.
 const (
 	ProtocolMin    = 1
-	ProtocolMax    = 1
+	ProtocolMax    = 2
 	CommandVersion = 1
 )

@@ -2,6 +2,7 @@ package model
 
 import (
 	"cmp"
+	"strings"
 	"time"
 )
 
@@ -33,10 +34,23 @@ const (
 	GatewaysKey      = "gateways"
 	StatusKey        = "status"
 	serviceKeyPrefix = "service/"
+	verdictKeyPrefix = "verdicts/"
 )
 
 // RecordKey is the key of a service's record within its origin: "service/NAMESPACE/NAME".
 func RecordKey(k ServiceKey) string { return serviceKeyPrefix + k.Namespace + "/" + k.Name }
+
+// VerdictKey is the key of an origin's verdicts on one other cluster's gateways: "verdicts/CLUSTER".
+func VerdictKey(cluster ClusterName) string { return verdictKeyPrefix + string(cluster) }
+
+// CutVerdictKey returns the cluster that is judged when key is a verdicts record's.
+func CutVerdictKey(key string) (ClusterName, bool) {
+	name, ok := strings.CutPrefix(key, verdictKeyPrefix)
+	if !ok || ValidateLabel("cluster", name) != nil {
+		return "", false
+	}
+	return ClusterName(name), true
+}
 
 // SignedRecord is an origin's statement, as the bytes that its agent marshalled and signed. Nodes store, compare and forward
 // the bytes unchanged.
@@ -61,6 +75,8 @@ type Batch struct {
 	ProducedAt time.Time
 	// Instance is the random id of the publishing process: one epoch from two instances is a clone.
 	Instance string
+	// Confirmed says that the origin's operator means what this batch removes, or leaves out, to be gone: it is not held.
+	Confirmed bool
 }
 
 // Capacity is how much of a service stands in one locality of one cluster.
@@ -117,9 +133,30 @@ type SiteStatus struct {
 	Dropped []string `json:"dropped,omitempty"`
 	// Introduced are the trust domains whose bundles are introduced, not pinned.
 	Introduced []string `json:"introduced,omitempty"`
+	// Held says which records of other clusters vanished at once and stay in force for a while, and until when.
+	Held []string `json:"held,omitempty"`
 }
 
-// Record is the content of a SignedRecord: exactly one of Service, Gateways and Status is set.
+// VerdictSet is what a cluster finds, by its own probes, of one other cluster's gateways.
+type VerdictSet struct {
+	// Cluster is the one that is judged.
+	Cluster ClusterName
+	// Verdicts are sorted by gateway, address and port. An address that was not judged yet has none.
+	Verdicts []Verdict
+}
+
+// Verdict is one prober's judgement of one gateway address.
+type Verdict struct {
+	Gateway string
+	// Address is an IP address.
+	Address string
+	Port    uint16
+	Bad     bool
+	// Since is the prober's clock when it came to this judgement. It orders nothing: clocks differ.
+	Since time.Time
+}
+
+// Record is the content of a SignedRecord: exactly one of Service, Gateways, Status and Verdicts is set.
 type Record struct {
 	Cluster ClusterName
 	// Version is the batch that carried this record first: an older record cannot be replayed over it.
@@ -127,6 +164,7 @@ type Record struct {
 	Service  *ServiceRecord
 	Gateways []Gateway
 	Status   *SiteStatus
+	Verdicts *VerdictSet
 }
 
 // Key returns the key under which the record stands in its origin.
@@ -136,6 +174,8 @@ func (r Record) Key() string {
 		return RecordKey(r.Service.Service)
 	case r.Status != nil:
 		return StatusKey
+	case r.Verdicts != nil:
+		return VerdictKey(r.Verdicts.Cluster)
 	default:
 		return GatewaysKey
 	}

@@ -99,6 +99,7 @@ type Record struct {
 	//	*Record_Service
 	//	*Record_Gateways
 	//	*Record_Status
+	//	*Record_Verdicts
 	Content       isRecord_Content `protobuf_oneof:"content"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -182,6 +183,15 @@ func (x *Record) GetStatus() *SiteStatus {
 	return nil
 }
 
+func (x *Record) GetVerdicts() *VerdictSet {
+	if x != nil {
+		if x, ok := x.Content.(*Record_Verdicts); ok {
+			return x.Verdicts
+		}
+	}
+	return nil
+}
+
 type isRecord_Content interface {
 	isRecord_Content()
 }
@@ -198,16 +208,22 @@ type Record_Status struct {
 	Status *SiteStatus `protobuf:"bytes,5,opt,name=status,proto3,oneof"`
 }
 
+type Record_Verdicts struct {
+	Verdicts *VerdictSet `protobuf:"bytes,6,opt,name=verdicts,proto3,oneof"`
+}
+
 func (*Record_Service) isRecord_Content() {}
 
 func (*Record_Gateways) isRecord_Content() {}
 
 func (*Record_Status) isRecord_Content() {}
 
+func (*Record_Verdicts) isRecord_Content() {}
+
 // SignedRecord is an opaque Record with the origin agent's signature over domain-separated bytes.
 type SignedRecord struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// key is "service/NAMESPACE/NAME", "gateways" or "status".
+	// key is "service/NAMESPACE/NAME", "gateways", "status" or "verdicts/CLUSTER".
 	Key string `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
 	// record is a marshalled Record.
 	Record        []byte `protobuf:"bytes,2,opt,name=record,proto3" json:"record,omitempty"`
@@ -280,9 +296,11 @@ type Batch struct {
 	// produced_at is when the origin last confirmed this state; a batch with from == to only refreshes it.
 	ProducedAt *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=produced_at,json=producedAt,proto3" json:"produced_at,omitempty"`
 	// instance is the random id of the publishing process.
-	Instance      string `protobuf:"bytes,8,opt,name=instance,proto3" json:"instance,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Instance string `protobuf:"bytes,8,opt,name=instance,proto3" json:"instance,omitempty"`
+	// removals_confirmed says that the origin's operator means what is gone to be gone, however much it is.
+	RemovalsConfirmed bool `protobuf:"varint,9,opt,name=removals_confirmed,json=removalsConfirmed,proto3" json:"removals_confirmed,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *Batch) Reset() {
@@ -369,6 +387,13 @@ func (x *Batch) GetInstance() string {
 		return x.Instance
 	}
 	return ""
+}
+
+func (x *Batch) GetRemovalsConfirmed() bool {
+	if x != nil {
+		return x.RemovalsConfirmed
+	}
+	return false
 }
 
 type Locality struct {
@@ -755,7 +780,9 @@ type SiteStatus struct {
 	// dropped says which records or exports were refused, and why.
 	Dropped []string `protobuf:"bytes,4,rep,name=dropped,proto3" json:"dropped,omitempty"`
 	// introduced are the trust domains whose bundles are introduced, not pinned.
-	Introduced    []string `protobuf:"bytes,5,rep,name=introduced,proto3" json:"introduced,omitempty"`
+	Introduced []string `protobuf:"bytes,5,rep,name=introduced,proto3" json:"introduced,omitempty"`
+	// held says which records of other clusters vanished at once and stay in force for a while, and until when.
+	Held          []string `protobuf:"bytes,6,rep,name=held,proto3" json:"held,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -825,6 +852,145 @@ func (x *SiteStatus) GetIntroduced() []string {
 	return nil
 }
 
+func (x *SiteStatus) GetHeld() []string {
+	if x != nil {
+		return x.Held
+	}
+	return nil
+}
+
+// VerdictSet is what the record's cluster finds, by its own probes, of one other cluster's gateways.
+type VerdictSet struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Cluster       string                 `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	Verdicts      []*Verdict             `protobuf:"bytes,2,rep,name=verdicts,proto3" json:"verdicts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *VerdictSet) Reset() {
+	*x = VerdictSet{}
+	mi := &file_hanse_v1_catalog_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VerdictSet) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VerdictSet) ProtoMessage() {}
+
+func (x *VerdictSet) ProtoReflect() protoreflect.Message {
+	mi := &file_hanse_v1_catalog_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VerdictSet.ProtoReflect.Descriptor instead.
+func (*VerdictSet) Descriptor() ([]byte, []int) {
+	return file_hanse_v1_catalog_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *VerdictSet) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+func (x *VerdictSet) GetVerdicts() []*Verdict {
+	if x != nil {
+		return x.Verdicts
+	}
+	return nil
+}
+
+// Verdict is one prober's judgement of one gateway address. Addresses that were not judged yet are left out.
+type Verdict struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Gateway string                 `protobuf:"bytes,1,opt,name=gateway,proto3" json:"gateway,omitempty"`
+	// address is an IP address.
+	Address string `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
+	Port    uint32 `protobuf:"varint,3,opt,name=port,proto3" json:"port,omitempty"`
+	Bad     bool   `protobuf:"varint,4,opt,name=bad,proto3" json:"bad,omitempty"`
+	// since is the prober's clock when it came to this judgement.
+	Since         *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=since,proto3" json:"since,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Verdict) Reset() {
+	*x = Verdict{}
+	mi := &file_hanse_v1_catalog_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Verdict) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Verdict) ProtoMessage() {}
+
+func (x *Verdict) ProtoReflect() protoreflect.Message {
+	mi := &file_hanse_v1_catalog_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Verdict.ProtoReflect.Descriptor instead.
+func (*Verdict) Descriptor() ([]byte, []int) {
+	return file_hanse_v1_catalog_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *Verdict) GetGateway() string {
+	if x != nil {
+		return x.Gateway
+	}
+	return ""
+}
+
+func (x *Verdict) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *Verdict) GetPort() uint32 {
+	if x != nil {
+		return x.Port
+	}
+	return 0
+}
+
+func (x *Verdict) GetBad() bool {
+	if x != nil {
+		return x.Bad
+	}
+	return false
+}
+
+func (x *Verdict) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
 type ProxyStatus struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Workload      string                 `protobuf:"bytes,1,opt,name=workload,proto3" json:"workload,omitempty"`
@@ -838,7 +1004,7 @@ type ProxyStatus struct {
 
 func (x *ProxyStatus) Reset() {
 	*x = ProxyStatus{}
-	mi := &file_hanse_v1_catalog_proto_msgTypes[11]
+	mi := &file_hanse_v1_catalog_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -850,7 +1016,7 @@ func (x *ProxyStatus) String() string {
 func (*ProxyStatus) ProtoMessage() {}
 
 func (x *ProxyStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_catalog_proto_msgTypes[11]
+	mi := &file_hanse_v1_catalog_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -863,7 +1029,7 @@ func (x *ProxyStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProxyStatus.ProtoReflect.Descriptor instead.
 func (*ProxyStatus) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_catalog_proto_rawDescGZIP(), []int{11}
+	return file_hanse_v1_catalog_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ProxyStatus) GetWorkload() string {
@@ -913,7 +1079,7 @@ type Nack struct {
 
 func (x *Nack) Reset() {
 	*x = Nack{}
-	mi := &file_hanse_v1_catalog_proto_msgTypes[12]
+	mi := &file_hanse_v1_catalog_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -925,7 +1091,7 @@ func (x *Nack) String() string {
 func (*Nack) ProtoMessage() {}
 
 func (x *Nack) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_catalog_proto_msgTypes[12]
+	mi := &file_hanse_v1_catalog_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -938,7 +1104,7 @@ func (x *Nack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Nack.ProtoReflect.Descriptor instead.
 func (*Nack) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_catalog_proto_rawDescGZIP(), []int{12}
+	return file_hanse_v1_catalog_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Nack) GetTypeUrl() string {
@@ -970,18 +1136,19 @@ const file_hanse_v1_catalog_proto_rawDesc = "" +
 	"\aVersion\x12 \n" +
 	"\vincarnation\x18\x01 \x01(\x04R\vincarnation\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x10\n" +
-	"\x03seq\x18\x03 \x01(\x04R\x03seq\"\xf3\x01\n" +
+	"\x03seq\x18\x03 \x01(\x04R\x03seq\"\xa7\x02\n" +
 	"\x06Record\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12+\n" +
 	"\aversion\x18\x02 \x01(\v2\x11.hanse.v1.VersionR\aversion\x123\n" +
 	"\aservice\x18\x03 \x01(\v2\x17.hanse.v1.ServiceRecordH\x00R\aservice\x122\n" +
 	"\bgateways\x18\x04 \x01(\v2\x14.hanse.v1.GatewaySetH\x00R\bgateways\x12.\n" +
-	"\x06status\x18\x05 \x01(\v2\x14.hanse.v1.SiteStatusH\x00R\x06statusB\t\n" +
+	"\x06status\x18\x05 \x01(\v2\x14.hanse.v1.SiteStatusH\x00R\x06status\x122\n" +
+	"\bverdicts\x18\x06 \x01(\v2\x14.hanse.v1.VerdictSetH\x00R\bverdictsB\t\n" +
 	"\acontent\"V\n" +
 	"\fSignedRecord\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x16\n" +
 	"\x06record\x18\x02 \x01(\fR\x06record\x12\x1c\n" +
-	"\tsignature\x18\x03 \x01(\fR\tsignature\"\xa4\x02\n" +
+	"\tsignature\x18\x03 \x01(\fR\tsignature\"\xd3\x02\n" +
 	"\x05Batch\x12\x16\n" +
 	"\x06origin\x18\x01 \x01(\tR\x06origin\x12%\n" +
 	"\x04from\x18\x02 \x01(\v2\x11.hanse.v1.VersionR\x04from\x12!\n" +
@@ -991,7 +1158,8 @@ const file_hanse_v1_catalog_proto_rawDesc = "" +
 	"\bremovals\x18\x06 \x03(\tR\bremovals\x12;\n" +
 	"\vproduced_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"producedAt\x12\x1a\n" +
-	"\binstance\x18\b \x01(\tR\binstance\"6\n" +
+	"\binstance\x18\b \x01(\tR\binstance\x12-\n" +
+	"\x12removals_confirmed\x18\t \x01(\bR\x11removalsConfirmed\"6\n" +
 	"\bLocality\x12\x16\n" +
 	"\x06region\x18\x01 \x01(\tR\x06region\x12\x12\n" +
 	"\x04zone\x18\x02 \x01(\tR\x04zone\"N\n" +
@@ -1019,7 +1187,7 @@ const file_hanse_v1_catalog_proto_rawDesc = "" +
 	"\bdraining\x18\x05 \x01(\bR\bdraining\";\n" +
 	"\n" +
 	"GatewaySet\x12-\n" +
-	"\bgateways\x18\x01 \x03(\v2\x11.hanse.v1.GatewayR\bgateways\"\xe1\x01\n" +
+	"\bgateways\x18\x01 \x03(\v2\x11.hanse.v1.GatewayR\bgateways\"\xf5\x01\n" +
 	"\n" +
 	"SiteStatus\x12#\n" +
 	"\ragent_version\x18\x01 \x01(\tR\fagentVersion\x12/\n" +
@@ -1028,7 +1196,18 @@ const file_hanse_v1_catalog_proto_rawDesc = "" +
 	"\adropped\x18\x04 \x03(\tR\adropped\x12\x1e\n" +
 	"\n" +
 	"introduced\x18\x05 \x03(\tR\n" +
-	"introduced\"\xa8\x01\n" +
+	"introduced\x12\x12\n" +
+	"\x04held\x18\x06 \x03(\tR\x04held\"U\n" +
+	"\n" +
+	"VerdictSet\x12\x18\n" +
+	"\acluster\x18\x01 \x01(\tR\acluster\x12-\n" +
+	"\bverdicts\x18\x02 \x03(\v2\x11.hanse.v1.VerdictR\bverdicts\"\x95\x01\n" +
+	"\aVerdict\x12\x18\n" +
+	"\agateway\x18\x01 \x01(\tR\agateway\x12\x18\n" +
+	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x12\n" +
+	"\x04port\x18\x03 \x01(\rR\x04port\x12\x10\n" +
+	"\x03bad\x18\x04 \x01(\bR\x03bad\x120\n" +
+	"\x05since\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\"\xa8\x01\n" +
 	"\vProxyStatus\x12\x1a\n" +
 	"\bworkload\x18\x01 \x01(\tR\bworkload\x12\x1c\n" +
 	"\tconnected\x18\x02 \x01(\bR\tconnected\x12\x14\n" +
@@ -1052,7 +1231,7 @@ func file_hanse_v1_catalog_proto_rawDescGZIP() []byte {
 	return file_hanse_v1_catalog_proto_rawDescData
 }
 
-var file_hanse_v1_catalog_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_hanse_v1_catalog_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_hanse_v1_catalog_proto_goTypes = []any{
 	(*Version)(nil),               // 0: hanse.v1.Version
 	(*Record)(nil),                // 1: hanse.v1.Record
@@ -1065,33 +1244,38 @@ var file_hanse_v1_catalog_proto_goTypes = []any{
 	(*Gateway)(nil),               // 8: hanse.v1.Gateway
 	(*GatewaySet)(nil),            // 9: hanse.v1.GatewaySet
 	(*SiteStatus)(nil),            // 10: hanse.v1.SiteStatus
-	(*ProxyStatus)(nil),           // 11: hanse.v1.ProxyStatus
-	(*Nack)(nil),                  // 12: hanse.v1.Nack
-	(*timestamppb.Timestamp)(nil), // 13: google.protobuf.Timestamp
+	(*VerdictSet)(nil),            // 11: hanse.v1.VerdictSet
+	(*Verdict)(nil),               // 12: hanse.v1.Verdict
+	(*ProxyStatus)(nil),           // 13: hanse.v1.ProxyStatus
+	(*Nack)(nil),                  // 14: hanse.v1.Nack
+	(*timestamppb.Timestamp)(nil), // 15: google.protobuf.Timestamp
 }
 var file_hanse_v1_catalog_proto_depIdxs = []int32{
 	0,  // 0: hanse.v1.Record.version:type_name -> hanse.v1.Version
 	7,  // 1: hanse.v1.Record.service:type_name -> hanse.v1.ServiceRecord
 	9,  // 2: hanse.v1.Record.gateways:type_name -> hanse.v1.GatewaySet
 	10, // 3: hanse.v1.Record.status:type_name -> hanse.v1.SiteStatus
-	0,  // 4: hanse.v1.Batch.from:type_name -> hanse.v1.Version
-	0,  // 5: hanse.v1.Batch.to:type_name -> hanse.v1.Version
-	2,  // 6: hanse.v1.Batch.upserts:type_name -> hanse.v1.SignedRecord
-	13, // 7: hanse.v1.Batch.produced_at:type_name -> google.protobuf.Timestamp
-	4,  // 8: hanse.v1.Capacity.locality:type_name -> hanse.v1.Locality
-	5,  // 9: hanse.v1.ServiceRecord.ports:type_name -> hanse.v1.Port
-	6,  // 10: hanse.v1.ServiceRecord.capacity:type_name -> hanse.v1.Capacity
-	4,  // 11: hanse.v1.Gateway.locality:type_name -> hanse.v1.Locality
-	8,  // 12: hanse.v1.GatewaySet.gateways:type_name -> hanse.v1.Gateway
-	11, // 13: hanse.v1.SiteStatus.proxies:type_name -> hanse.v1.ProxyStatus
-	13, // 14: hanse.v1.SiteStatus.earliest_expiry:type_name -> google.protobuf.Timestamp
-	12, // 15: hanse.v1.ProxyStatus.nacks:type_name -> hanse.v1.Nack
-	13, // 16: hanse.v1.Nack.at:type_name -> google.protobuf.Timestamp
-	17, // [17:17] is the sub-list for method output_type
-	17, // [17:17] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	11, // 4: hanse.v1.Record.verdicts:type_name -> hanse.v1.VerdictSet
+	0,  // 5: hanse.v1.Batch.from:type_name -> hanse.v1.Version
+	0,  // 6: hanse.v1.Batch.to:type_name -> hanse.v1.Version
+	2,  // 7: hanse.v1.Batch.upserts:type_name -> hanse.v1.SignedRecord
+	15, // 8: hanse.v1.Batch.produced_at:type_name -> google.protobuf.Timestamp
+	4,  // 9: hanse.v1.Capacity.locality:type_name -> hanse.v1.Locality
+	5,  // 10: hanse.v1.ServiceRecord.ports:type_name -> hanse.v1.Port
+	6,  // 11: hanse.v1.ServiceRecord.capacity:type_name -> hanse.v1.Capacity
+	4,  // 12: hanse.v1.Gateway.locality:type_name -> hanse.v1.Locality
+	8,  // 13: hanse.v1.GatewaySet.gateways:type_name -> hanse.v1.Gateway
+	13, // 14: hanse.v1.SiteStatus.proxies:type_name -> hanse.v1.ProxyStatus
+	15, // 15: hanse.v1.SiteStatus.earliest_expiry:type_name -> google.protobuf.Timestamp
+	12, // 16: hanse.v1.VerdictSet.verdicts:type_name -> hanse.v1.Verdict
+	15, // 17: hanse.v1.Verdict.since:type_name -> google.protobuf.Timestamp
+	14, // 18: hanse.v1.ProxyStatus.nacks:type_name -> hanse.v1.Nack
+	15, // 19: hanse.v1.Nack.at:type_name -> google.protobuf.Timestamp
+	20, // [20:20] is the sub-list for method output_type
+	20, // [20:20] is the sub-list for method input_type
+	20, // [20:20] is the sub-list for extension type_name
+	20, // [20:20] is the sub-list for extension extendee
+	0,  // [0:20] is the sub-list for field type_name
 }
 
 func init() { file_hanse_v1_catalog_proto_init() }
@@ -1103,6 +1287,7 @@ func file_hanse_v1_catalog_proto_init() {
 		(*Record_Service)(nil),
 		(*Record_Gateways)(nil),
 		(*Record_Status)(nil),
+		(*Record_Verdicts)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1110,7 +1295,7 @@ func file_hanse_v1_catalog_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_hanse_v1_catalog_proto_rawDesc), len(file_hanse_v1_catalog_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   13,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

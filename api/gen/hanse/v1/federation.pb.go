@@ -9,6 +9,7 @@ package hansev1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -616,6 +617,7 @@ type SessionResponse struct {
 	//	*SessionResponse_Dropped
 	//	*SessionResponse_Refused
 	//	*SessionResponse_Resync
+	//	*SessionResponse_Publisher
 	Message       isSessionResponse_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -712,6 +714,15 @@ func (x *SessionResponse) GetResync() *PublishResync {
 	return nil
 }
 
+func (x *SessionResponse) GetPublisher() *Publisher {
+	if x != nil {
+		if x, ok := x.Message.(*SessionResponse_Publisher); ok {
+			return x.Publisher
+		}
+	}
+	return nil
+}
+
 type isSessionResponse_Message interface {
 	isSessionResponse_Message()
 }
@@ -745,6 +756,11 @@ type SessionResponse_Resync struct {
 	Resync *PublishResync `protobuf:"bytes,6,opt,name=resync,proto3,oneof"`
 }
 
+type SessionResponse_Publisher struct {
+	// publisher says who publishes as this cluster; sent at once and when it changes, from protocol 2 on.
+	Publisher *Publisher `protobuf:"bytes,7,opt,name=publisher,proto3,oneof"`
+}
+
 func (*SessionResponse_Welcome) isSessionResponse_Message() {}
 
 func (*SessionResponse_State) isSessionResponse_Message() {}
@@ -756,6 +772,71 @@ func (*SessionResponse_Dropped) isSessionResponse_Message() {}
 func (*SessionResponse_Refused) isSessionResponse_Message() {}
 
 func (*SessionResponse_Resync) isSessionResponse_Message() {}
+
+func (*SessionResponse_Publisher) isSessionResponse_Message() {}
+
+// Publisher is the process whose state of a cluster a node holds.
+type Publisher struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// instance is empty while nothing is held.
+	Instance string   `protobuf:"bytes,1,opt,name=instance,proto3" json:"instance,omitempty"`
+	Held     *Version `protobuf:"bytes,2,opt,name=held,proto3" json:"held,omitempty"`
+	// fresh is true while the state was confirmed within the last 10 s, by the node's own clock.
+	Fresh         bool `protobuf:"varint,3,opt,name=fresh,proto3" json:"fresh,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Publisher) Reset() {
+	*x = Publisher{}
+	mi := &file_hanse_v1_federation_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Publisher) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Publisher) ProtoMessage() {}
+
+func (x *Publisher) ProtoReflect() protoreflect.Message {
+	mi := &file_hanse_v1_federation_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Publisher.ProtoReflect.Descriptor instead.
+func (*Publisher) Descriptor() ([]byte, []int) {
+	return file_hanse_v1_federation_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *Publisher) GetInstance() string {
+	if x != nil {
+		return x.Instance
+	}
+	return ""
+}
+
+func (x *Publisher) GetHeld() *Version {
+	if x != nil {
+		return x.Held
+	}
+	return nil
+}
+
+func (x *Publisher) GetFresh() bool {
+	if x != nil {
+		return x.Fresh
+	}
+	return false
+}
 
 type SessionWelcome struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
@@ -771,7 +852,7 @@ type SessionWelcome struct {
 
 func (x *SessionWelcome) Reset() {
 	*x = SessionWelcome{}
-	mi := &file_hanse_v1_federation_proto_msgTypes[10]
+	mi := &file_hanse_v1_federation_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -783,7 +864,7 @@ func (x *SessionWelcome) String() string {
 func (*SessionWelcome) ProtoMessage() {}
 
 func (x *SessionWelcome) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_federation_proto_msgTypes[10]
+	mi := &file_hanse_v1_federation_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -796,7 +877,7 @@ func (x *SessionWelcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionWelcome.ProtoReflect.Descriptor instead.
 func (*SessionWelcome) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_federation_proto_rawDescGZIP(), []int{10}
+	return file_hanse_v1_federation_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *SessionWelcome) GetProtocol() uint32 {
@@ -843,7 +924,7 @@ type OriginDropped struct {
 
 func (x *OriginDropped) Reset() {
 	*x = OriginDropped{}
-	mi := &file_hanse_v1_federation_proto_msgTypes[11]
+	mi := &file_hanse_v1_federation_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -855,7 +936,7 @@ func (x *OriginDropped) String() string {
 func (*OriginDropped) ProtoMessage() {}
 
 func (x *OriginDropped) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_federation_proto_msgTypes[11]
+	mi := &file_hanse_v1_federation_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -868,7 +949,7 @@ func (x *OriginDropped) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OriginDropped.ProtoReflect.Descriptor instead.
 func (*OriginDropped) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_federation_proto_rawDescGZIP(), []int{11}
+	return file_hanse_v1_federation_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *OriginDropped) GetOrigin() string {
@@ -887,7 +968,7 @@ type Refusals struct {
 
 func (x *Refusals) Reset() {
 	*x = Refusals{}
-	mi := &file_hanse_v1_federation_proto_msgTypes[12]
+	mi := &file_hanse_v1_federation_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -899,7 +980,7 @@ func (x *Refusals) String() string {
 func (*Refusals) ProtoMessage() {}
 
 func (x *Refusals) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_federation_proto_msgTypes[12]
+	mi := &file_hanse_v1_federation_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -912,7 +993,7 @@ func (x *Refusals) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refusals.ProtoReflect.Descriptor instead.
 func (*Refusals) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_federation_proto_rawDescGZIP(), []int{12}
+	return file_hanse_v1_federation_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Refusals) GetRefusals() []*Refusal {
@@ -932,7 +1013,7 @@ type Refusal struct {
 
 func (x *Refusal) Reset() {
 	*x = Refusal{}
-	mi := &file_hanse_v1_federation_proto_msgTypes[13]
+	mi := &file_hanse_v1_federation_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -944,7 +1025,7 @@ func (x *Refusal) String() string {
 func (*Refusal) ProtoMessage() {}
 
 func (x *Refusal) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_federation_proto_msgTypes[13]
+	mi := &file_hanse_v1_federation_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -957,7 +1038,7 @@ func (x *Refusal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refusal.ProtoReflect.Descriptor instead.
 func (*Refusal) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_federation_proto_rawDescGZIP(), []int{13}
+	return file_hanse_v1_federation_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Refusal) GetKey() string {
@@ -983,7 +1064,7 @@ type PublishResync struct {
 
 func (x *PublishResync) Reset() {
 	*x = PublishResync{}
-	mi := &file_hanse_v1_federation_proto_msgTypes[14]
+	mi := &file_hanse_v1_federation_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -995,7 +1076,7 @@ func (x *PublishResync) String() string {
 func (*PublishResync) ProtoMessage() {}
 
 func (x *PublishResync) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_federation_proto_msgTypes[14]
+	mi := &file_hanse_v1_federation_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1008,7 +1089,7 @@ func (x *PublishResync) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishResync.ProtoReflect.Descriptor instead.
 func (*PublishResync) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_federation_proto_rawDescGZIP(), []int{14}
+	return file_hanse_v1_federation_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *PublishResync) GetReason() string {
@@ -1032,7 +1113,7 @@ type JoinNodeRequest struct {
 
 func (x *JoinNodeRequest) Reset() {
 	*x = JoinNodeRequest{}
-	mi := &file_hanse_v1_federation_proto_msgTypes[15]
+	mi := &file_hanse_v1_federation_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1044,7 +1125,7 @@ func (x *JoinNodeRequest) String() string {
 func (*JoinNodeRequest) ProtoMessage() {}
 
 func (x *JoinNodeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_federation_proto_msgTypes[15]
+	mi := &file_hanse_v1_federation_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1057,7 +1138,7 @@ func (x *JoinNodeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinNodeRequest.ProtoReflect.Descriptor instead.
 func (*JoinNodeRequest) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_federation_proto_rawDescGZIP(), []int{15}
+	return file_hanse_v1_federation_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *JoinNodeRequest) GetTokenId() string {
@@ -1109,7 +1190,7 @@ type JoinNodeResponse struct {
 
 func (x *JoinNodeResponse) Reset() {
 	*x = JoinNodeResponse{}
-	mi := &file_hanse_v1_federation_proto_msgTypes[16]
+	mi := &file_hanse_v1_federation_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1121,7 +1202,7 @@ func (x *JoinNodeResponse) String() string {
 func (*JoinNodeResponse) ProtoMessage() {}
 
 func (x *JoinNodeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_federation_proto_msgTypes[16]
+	mi := &file_hanse_v1_federation_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1134,7 +1215,7 @@ func (x *JoinNodeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinNodeResponse.ProtoReflect.Descriptor instead.
 func (*JoinNodeResponse) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_federation_proto_rawDescGZIP(), []int{16}
+	return file_hanse_v1_federation_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *JoinNodeResponse) GetFederation() string {
@@ -1187,7 +1268,7 @@ type ForwardRequest struct {
 
 func (x *ForwardRequest) Reset() {
 	*x = ForwardRequest{}
-	mi := &file_hanse_v1_federation_proto_msgTypes[17]
+	mi := &file_hanse_v1_federation_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1199,7 +1280,7 @@ func (x *ForwardRequest) String() string {
 func (*ForwardRequest) ProtoMessage() {}
 
 func (x *ForwardRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_federation_proto_msgTypes[17]
+	mi := &file_hanse_v1_federation_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1212,7 +1293,7 @@ func (x *ForwardRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForwardRequest.ProtoReflect.Descriptor instead.
 func (*ForwardRequest) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_federation_proto_rawDescGZIP(), []int{17}
+	return file_hanse_v1_federation_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ForwardRequest) GetRequest() isForwardRequest_Request {
@@ -1297,7 +1378,7 @@ type ForwardResponse struct {
 
 func (x *ForwardResponse) Reset() {
 	*x = ForwardResponse{}
-	mi := &file_hanse_v1_federation_proto_msgTypes[18]
+	mi := &file_hanse_v1_federation_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1309,7 +1390,7 @@ func (x *ForwardResponse) String() string {
 func (*ForwardResponse) ProtoMessage() {}
 
 func (x *ForwardResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_federation_proto_msgTypes[18]
+	mi := &file_hanse_v1_federation_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1322,7 +1403,7 @@ func (x *ForwardResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForwardResponse.ProtoReflect.Descriptor instead.
 func (*ForwardResponse) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_federation_proto_rawDescGZIP(), []int{18}
+	return file_hanse_v1_federation_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ForwardResponse) GetIndex() uint64 {
@@ -1345,6 +1426,7 @@ type SyncRequest struct {
 	//
 	//	*SyncRequest_Hello
 	//	*SyncRequest_Pull
+	//	*SyncRequest_Prune
 	Message       isSyncRequest_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1352,7 +1434,7 @@ type SyncRequest struct {
 
 func (x *SyncRequest) Reset() {
 	*x = SyncRequest{}
-	mi := &file_hanse_v1_federation_proto_msgTypes[19]
+	mi := &file_hanse_v1_federation_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1364,7 +1446,7 @@ func (x *SyncRequest) String() string {
 func (*SyncRequest) ProtoMessage() {}
 
 func (x *SyncRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_federation_proto_msgTypes[19]
+	mi := &file_hanse_v1_federation_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1377,7 +1459,7 @@ func (x *SyncRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncRequest.ProtoReflect.Descriptor instead.
 func (*SyncRequest) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_federation_proto_rawDescGZIP(), []int{19}
+	return file_hanse_v1_federation_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *SyncRequest) GetMessage() isSyncRequest_Message {
@@ -1405,6 +1487,15 @@ func (x *SyncRequest) GetPull() *Have {
 	return nil
 }
 
+func (x *SyncRequest) GetPrune() *Prune {
+	if x != nil {
+		if x, ok := x.Message.(*SyncRequest_Prune); ok {
+			return x.Prune
+		}
+	}
+	return nil
+}
+
 type isSyncRequest_Message interface {
 	isSyncRequest_Message()
 }
@@ -1414,13 +1505,64 @@ type SyncRequest_Hello struct {
 }
 
 type SyncRequest_Pull struct {
-	// pull asks for an origin from a version on (full when it cannot be had).
+	// pull asks for an origin from a version on (full when it cannot be had); from protocol 2 on it also undoes a prune.
 	Pull *Have `protobuf:"bytes,2,opt,name=pull,proto3,oneof"`
+}
+
+type SyncRequest_Prune struct {
+	// prune asks to be told of an origin only what is held, because its batches come another way; from protocol 2 on.
+	Prune *Prune `protobuf:"bytes,3,opt,name=prune,proto3,oneof"`
 }
 
 func (*SyncRequest_Hello) isSyncRequest_Message() {}
 
 func (*SyncRequest_Pull) isSyncRequest_Message() {}
+
+func (*SyncRequest_Prune) isSyncRequest_Message() {}
+
+type Prune struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Origin        string                 `protobuf:"bytes,1,opt,name=origin,proto3" json:"origin,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Prune) Reset() {
+	*x = Prune{}
+	mi := &file_hanse_v1_federation_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Prune) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Prune) ProtoMessage() {}
+
+func (x *Prune) ProtoReflect() protoreflect.Message {
+	mi := &file_hanse_v1_federation_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Prune.ProtoReflect.Descriptor instead.
+func (*Prune) Descriptor() ([]byte, []int) {
+	return file_hanse_v1_federation_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *Prune) GetOrigin() string {
+	if x != nil {
+		return x.Origin
+	}
+	return ""
+}
 
 type SyncHello struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1434,7 +1576,7 @@ type SyncHello struct {
 
 func (x *SyncHello) Reset() {
 	*x = SyncHello{}
-	mi := &file_hanse_v1_federation_proto_msgTypes[20]
+	mi := &file_hanse_v1_federation_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1446,7 +1588,7 @@ func (x *SyncHello) String() string {
 func (*SyncHello) ProtoMessage() {}
 
 func (x *SyncHello) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_federation_proto_msgTypes[20]
+	mi := &file_hanse_v1_federation_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1459,7 +1601,7 @@ func (x *SyncHello) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncHello.ProtoReflect.Descriptor instead.
 func (*SyncHello) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_federation_proto_rawDescGZIP(), []int{20}
+	return file_hanse_v1_federation_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *SyncHello) GetProtocolMin() uint32 {
@@ -1491,17 +1633,19 @@ func (x *SyncHello) GetHave() []*Have {
 }
 
 type Have struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Origin        string                 `protobuf:"bytes,1,opt,name=origin,proto3" json:"origin,omitempty"`
-	Version       *Version               `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
-	Digest        []byte                 `protobuf:"bytes,3,opt,name=digest,proto3" json:"digest,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Origin  string                 `protobuf:"bytes,1,opt,name=origin,proto3" json:"origin,omitempty"`
+	Version *Version               `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
+	Digest  []byte                 `protobuf:"bytes,3,opt,name=digest,proto3" json:"digest,omitempty"`
+	// produced_at is when the origin last confirmed this state.
+	ProducedAt    *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=produced_at,json=producedAt,proto3" json:"produced_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Have) Reset() {
 	*x = Have{}
-	mi := &file_hanse_v1_federation_proto_msgTypes[21]
+	mi := &file_hanse_v1_federation_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1513,7 +1657,7 @@ func (x *Have) String() string {
 func (*Have) ProtoMessage() {}
 
 func (x *Have) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_federation_proto_msgTypes[21]
+	mi := &file_hanse_v1_federation_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1526,7 +1670,7 @@ func (x *Have) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Have.ProtoReflect.Descriptor instead.
 func (*Have) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_federation_proto_rawDescGZIP(), []int{21}
+	return file_hanse_v1_federation_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Have) GetOrigin() string {
@@ -1550,12 +1694,64 @@ func (x *Have) GetDigest() []byte {
 	return nil
 }
 
+func (x *Have) GetProducedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ProducedAt
+	}
+	return nil
+}
+
+type Haves struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Have          []*Have                `protobuf:"bytes,1,rep,name=have,proto3" json:"have,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Haves) Reset() {
+	*x = Haves{}
+	mi := &file_hanse_v1_federation_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Haves) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Haves) ProtoMessage() {}
+
+func (x *Haves) ProtoReflect() protoreflect.Message {
+	mi := &file_hanse_v1_federation_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Haves.ProtoReflect.Descriptor instead.
+func (*Haves) Descriptor() ([]byte, []int) {
+	return file_hanse_v1_federation_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *Haves) GetHave() []*Have {
+	if x != nil {
+		return x.Have
+	}
+	return nil
+}
+
 type SyncResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Types that are valid to be assigned to Message:
 	//
 	//	*SyncResponse_Welcome
 	//	*SyncResponse_Batch
+	//	*SyncResponse_Haves
 	Message       isSyncResponse_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1563,7 +1759,7 @@ type SyncResponse struct {
 
 func (x *SyncResponse) Reset() {
 	*x = SyncResponse{}
-	mi := &file_hanse_v1_federation_proto_msgTypes[22]
+	mi := &file_hanse_v1_federation_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1575,7 +1771,7 @@ func (x *SyncResponse) String() string {
 func (*SyncResponse) ProtoMessage() {}
 
 func (x *SyncResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_federation_proto_msgTypes[22]
+	mi := &file_hanse_v1_federation_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1588,7 +1784,7 @@ func (x *SyncResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncResponse.ProtoReflect.Descriptor instead.
 func (*SyncResponse) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_federation_proto_rawDescGZIP(), []int{22}
+	return file_hanse_v1_federation_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *SyncResponse) GetMessage() isSyncResponse_Message {
@@ -1616,6 +1812,15 @@ func (x *SyncResponse) GetBatch() *Batch {
 	return nil
 }
 
+func (x *SyncResponse) GetHaves() *Haves {
+	if x != nil {
+		if x, ok := x.Message.(*SyncResponse_Haves); ok {
+			return x.Haves
+		}
+	}
+	return nil
+}
+
 type isSyncResponse_Message interface {
 	isSyncResponse_Message()
 }
@@ -1628,9 +1833,16 @@ type SyncResponse_Batch struct {
 	Batch *Batch `protobuf:"bytes,2,opt,name=batch,proto3,oneof"`
 }
 
+type SyncResponse_Haves struct {
+	// haves tell of pruned origins what the sender holds; from protocol 2 on.
+	Haves *Haves `protobuf:"bytes,3,opt,name=haves,proto3,oneof"`
+}
+
 func (*SyncResponse_Welcome) isSyncResponse_Message() {}
 
 func (*SyncResponse_Batch) isSyncResponse_Message() {}
+
+func (*SyncResponse_Haves) isSyncResponse_Message() {}
 
 type SyncWelcome struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1642,7 +1854,7 @@ type SyncWelcome struct {
 
 func (x *SyncWelcome) Reset() {
 	*x = SyncWelcome{}
-	mi := &file_hanse_v1_federation_proto_msgTypes[23]
+	mi := &file_hanse_v1_federation_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1654,7 +1866,7 @@ func (x *SyncWelcome) String() string {
 func (*SyncWelcome) ProtoMessage() {}
 
 func (x *SyncWelcome) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_federation_proto_msgTypes[23]
+	mi := &file_hanse_v1_federation_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1667,7 +1879,7 @@ func (x *SyncWelcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncWelcome.ProtoReflect.Descriptor instead.
 func (*SyncWelcome) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_federation_proto_rawDescGZIP(), []int{23}
+	return file_hanse_v1_federation_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *SyncWelcome) GetProtocol() uint32 {
@@ -1688,7 +1900,7 @@ var File_hanse_v1_federation_proto protoreflect.FileDescriptor
 
 const file_hanse_v1_federation_proto_rawDesc = "" +
 	"\n" +
-	"\x19hanse/v1/federation.proto\x12\bhanse.v1\x1a\x16hanse/v1/catalog.proto\x1a\x14hanse/v1/state.proto\"\xcf\x01\n" +
+	"\x19hanse/v1/federation.proto\x12\bhanse.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16hanse/v1/catalog.proto\x1a\x14hanse/v1/state.proto\"\xcf\x01\n" +
 	"\x12JoinClusterRequest\x12\x19\n" +
 	"\btoken_id\x18\x01 \x01(\tR\atokenId\x12\x16\n" +
 	"\x06secret\x18\x02 \x01(\tR\x06secret\x12\x18\n" +
@@ -1727,15 +1939,20 @@ const file_hanse_v1_federation_proto_rawDesc = "" +
 	"\binstance\x18\x04 \x01(\tR\binstance\x12#\n" +
 	"\ragent_version\x18\x05 \x01(\tR\fagentVersion\"&\n" +
 	"\fImportResync\x12\x16\n" +
-	"\x06origin\x18\x01 \x01(\tR\x06origin\"\xbe\x02\n" +
+	"\x06origin\x18\x01 \x01(\tR\x06origin\"\xf3\x02\n" +
 	"\x0fSessionResponse\x124\n" +
 	"\awelcome\x18\x01 \x01(\v2\x18.hanse.v1.SessionWelcomeH\x00R\awelcome\x12'\n" +
 	"\x05state\x18\x02 \x01(\v2\x0f.hanse.v1.StateH\x00R\x05state\x12)\n" +
 	"\x06import\x18\x03 \x01(\v2\x0f.hanse.v1.BatchH\x00R\x06import\x123\n" +
 	"\adropped\x18\x04 \x01(\v2\x17.hanse.v1.OriginDroppedH\x00R\adropped\x12.\n" +
 	"\arefused\x18\x05 \x01(\v2\x12.hanse.v1.RefusalsH\x00R\arefused\x121\n" +
-	"\x06resync\x18\x06 \x01(\v2\x17.hanse.v1.PublishResyncH\x00R\x06resyncB\t\n" +
-	"\amessage\"\xa9\x01\n" +
+	"\x06resync\x18\x06 \x01(\v2\x17.hanse.v1.PublishResyncH\x00R\x06resync\x123\n" +
+	"\tpublisher\x18\a \x01(\v2\x13.hanse.v1.PublisherH\x00R\tpublisherB\t\n" +
+	"\amessage\"d\n" +
+	"\tPublisher\x12\x1a\n" +
+	"\binstance\x18\x01 \x01(\tR\binstance\x12%\n" +
+	"\x04held\x18\x02 \x01(\v2\x11.hanse.v1.VersionR\x04held\x12\x14\n" +
+	"\x05fresh\x18\x03 \x01(\bR\x05fresh\"\xa9\x01\n" +
 	"\x0eSessionWelcome\x12\x1a\n" +
 	"\bprotocol\x18\x01 \x01(\rR\bprotocol\x12\x12\n" +
 	"\x04node\x18\x02 \x01(\tR\x04node\x12\x1e\n" +
@@ -1777,23 +1994,31 @@ const file_hanse_v1_federation_proto_rawDesc = "" +
 	"\arequest\"T\n" +
 	"\x0fForwardResponse\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12+\n" +
-	"\acluster\x18\x02 \x01(\v2\x11.hanse.v1.ClusterR\acluster\"k\n" +
+	"\acluster\x18\x02 \x01(\v2\x11.hanse.v1.ClusterR\acluster\"\x94\x01\n" +
 	"\vSyncRequest\x12+\n" +
 	"\x05hello\x18\x01 \x01(\v2\x13.hanse.v1.SyncHelloH\x00R\x05hello\x12$\n" +
-	"\x04pull\x18\x02 \x01(\v2\x0e.hanse.v1.HaveH\x00R\x04pullB\t\n" +
-	"\amessage\"\x89\x01\n" +
+	"\x04pull\x18\x02 \x01(\v2\x0e.hanse.v1.HaveH\x00R\x04pull\x12'\n" +
+	"\x05prune\x18\x03 \x01(\v2\x0f.hanse.v1.PruneH\x00R\x05pruneB\t\n" +
+	"\amessage\"\x1f\n" +
+	"\x05Prune\x12\x16\n" +
+	"\x06origin\x18\x01 \x01(\tR\x06origin\"\x89\x01\n" +
 	"\tSyncHello\x12!\n" +
 	"\fprotocol_min\x18\x01 \x01(\rR\vprotocolMin\x12!\n" +
 	"\fprotocol_max\x18\x02 \x01(\rR\vprotocolMax\x12\x12\n" +
 	"\x04node\x18\x03 \x01(\tR\x04node\x12\"\n" +
-	"\x04have\x18\x04 \x03(\v2\x0e.hanse.v1.HaveR\x04have\"c\n" +
+	"\x04have\x18\x04 \x03(\v2\x0e.hanse.v1.HaveR\x04have\"\xa0\x01\n" +
 	"\x04Have\x12\x16\n" +
 	"\x06origin\x18\x01 \x01(\tR\x06origin\x12+\n" +
 	"\aversion\x18\x02 \x01(\v2\x11.hanse.v1.VersionR\aversion\x12\x16\n" +
-	"\x06digest\x18\x03 \x01(\fR\x06digest\"u\n" +
+	"\x06digest\x18\x03 \x01(\fR\x06digest\x12;\n" +
+	"\vproduced_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"producedAt\"+\n" +
+	"\x05Haves\x12\"\n" +
+	"\x04have\x18\x01 \x03(\v2\x0e.hanse.v1.HaveR\x04have\"\x9e\x01\n" +
 	"\fSyncResponse\x121\n" +
 	"\awelcome\x18\x01 \x01(\v2\x15.hanse.v1.SyncWelcomeH\x00R\awelcome\x12'\n" +
-	"\x05batch\x18\x02 \x01(\v2\x0f.hanse.v1.BatchH\x00R\x05batchB\t\n" +
+	"\x05batch\x18\x02 \x01(\v2\x0f.hanse.v1.BatchH\x00R\x05batch\x12'\n" +
+	"\x05haves\x18\x03 \x01(\v2\x0f.hanse.v1.HavesH\x00R\x05havesB\t\n" +
 	"\amessage\"=\n" +
 	"\vSyncWelcome\x12\x1a\n" +
 	"\bprotocol\x18\x01 \x01(\rR\bprotocol\x12\x12\n" +
@@ -1821,88 +2046,98 @@ func file_hanse_v1_federation_proto_rawDescGZIP() []byte {
 	return file_hanse_v1_federation_proto_rawDescData
 }
 
-var file_hanse_v1_federation_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
+var file_hanse_v1_federation_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
 var file_hanse_v1_federation_proto_goTypes = []any{
-	(*JoinClusterRequest)(nil),  // 0: hanse.v1.JoinClusterRequest
-	(*JoinClusterResponse)(nil), // 1: hanse.v1.JoinClusterResponse
-	(*RenewAgentRequest)(nil),   // 2: hanse.v1.RenewAgentRequest
-	(*RenewAgentResponse)(nil),  // 3: hanse.v1.RenewAgentResponse
-	(*GetBundleRequest)(nil),    // 4: hanse.v1.GetBundleRequest
-	(*GetBundleResponse)(nil),   // 5: hanse.v1.GetBundleResponse
-	(*SessionRequest)(nil),      // 6: hanse.v1.SessionRequest
-	(*SessionHello)(nil),        // 7: hanse.v1.SessionHello
-	(*ImportResync)(nil),        // 8: hanse.v1.ImportResync
-	(*SessionResponse)(nil),     // 9: hanse.v1.SessionResponse
-	(*SessionWelcome)(nil),      // 10: hanse.v1.SessionWelcome
-	(*OriginDropped)(nil),       // 11: hanse.v1.OriginDropped
-	(*Refusals)(nil),            // 12: hanse.v1.Refusals
-	(*Refusal)(nil),             // 13: hanse.v1.Refusal
-	(*PublishResync)(nil),       // 14: hanse.v1.PublishResync
-	(*JoinNodeRequest)(nil),     // 15: hanse.v1.JoinNodeRequest
-	(*JoinNodeResponse)(nil),    // 16: hanse.v1.JoinNodeResponse
-	(*ForwardRequest)(nil),      // 17: hanse.v1.ForwardRequest
-	(*ForwardResponse)(nil),     // 18: hanse.v1.ForwardResponse
-	(*SyncRequest)(nil),         // 19: hanse.v1.SyncRequest
-	(*SyncHello)(nil),           // 20: hanse.v1.SyncHello
-	(*Have)(nil),                // 21: hanse.v1.Have
-	(*SyncResponse)(nil),        // 22: hanse.v1.SyncResponse
-	(*SyncWelcome)(nil),         // 23: hanse.v1.SyncWelcome
-	(*Cluster)(nil),             // 24: hanse.v1.Cluster
-	(*SignedBundle)(nil),        // 25: hanse.v1.SignedBundle
-	(*Batch)(nil),               // 26: hanse.v1.Batch
-	(*State)(nil),               // 27: hanse.v1.State
-	(*Version)(nil),             // 28: hanse.v1.Version
-	(*Node)(nil),                // 29: hanse.v1.Node
-	(*PutBundle)(nil),           // 30: hanse.v1.PutBundle
-	(*PutNode)(nil),             // 31: hanse.v1.PutNode
+	(*JoinClusterRequest)(nil),    // 0: hanse.v1.JoinClusterRequest
+	(*JoinClusterResponse)(nil),   // 1: hanse.v1.JoinClusterResponse
+	(*RenewAgentRequest)(nil),     // 2: hanse.v1.RenewAgentRequest
+	(*RenewAgentResponse)(nil),    // 3: hanse.v1.RenewAgentResponse
+	(*GetBundleRequest)(nil),      // 4: hanse.v1.GetBundleRequest
+	(*GetBundleResponse)(nil),     // 5: hanse.v1.GetBundleResponse
+	(*SessionRequest)(nil),        // 6: hanse.v1.SessionRequest
+	(*SessionHello)(nil),          // 7: hanse.v1.SessionHello
+	(*ImportResync)(nil),          // 8: hanse.v1.ImportResync
+	(*SessionResponse)(nil),       // 9: hanse.v1.SessionResponse
+	(*Publisher)(nil),             // 10: hanse.v1.Publisher
+	(*SessionWelcome)(nil),        // 11: hanse.v1.SessionWelcome
+	(*OriginDropped)(nil),         // 12: hanse.v1.OriginDropped
+	(*Refusals)(nil),              // 13: hanse.v1.Refusals
+	(*Refusal)(nil),               // 14: hanse.v1.Refusal
+	(*PublishResync)(nil),         // 15: hanse.v1.PublishResync
+	(*JoinNodeRequest)(nil),       // 16: hanse.v1.JoinNodeRequest
+	(*JoinNodeResponse)(nil),      // 17: hanse.v1.JoinNodeResponse
+	(*ForwardRequest)(nil),        // 18: hanse.v1.ForwardRequest
+	(*ForwardResponse)(nil),       // 19: hanse.v1.ForwardResponse
+	(*SyncRequest)(nil),           // 20: hanse.v1.SyncRequest
+	(*Prune)(nil),                 // 21: hanse.v1.Prune
+	(*SyncHello)(nil),             // 22: hanse.v1.SyncHello
+	(*Have)(nil),                  // 23: hanse.v1.Have
+	(*Haves)(nil),                 // 24: hanse.v1.Haves
+	(*SyncResponse)(nil),          // 25: hanse.v1.SyncResponse
+	(*SyncWelcome)(nil),           // 26: hanse.v1.SyncWelcome
+	(*Cluster)(nil),               // 27: hanse.v1.Cluster
+	(*SignedBundle)(nil),          // 28: hanse.v1.SignedBundle
+	(*Batch)(nil),                 // 29: hanse.v1.Batch
+	(*State)(nil),                 // 30: hanse.v1.State
+	(*Version)(nil),               // 31: hanse.v1.Version
+	(*Node)(nil),                  // 32: hanse.v1.Node
+	(*PutBundle)(nil),             // 33: hanse.v1.PutBundle
+	(*PutNode)(nil),               // 34: hanse.v1.PutNode
+	(*timestamppb.Timestamp)(nil), // 35: google.protobuf.Timestamp
 }
 var file_hanse_v1_federation_proto_depIdxs = []int32{
-	24, // 0: hanse.v1.JoinClusterResponse.cluster:type_name -> hanse.v1.Cluster
-	25, // 1: hanse.v1.GetBundleResponse.bundle:type_name -> hanse.v1.SignedBundle
+	27, // 0: hanse.v1.JoinClusterResponse.cluster:type_name -> hanse.v1.Cluster
+	28, // 1: hanse.v1.GetBundleResponse.bundle:type_name -> hanse.v1.SignedBundle
 	7,  // 2: hanse.v1.SessionRequest.hello:type_name -> hanse.v1.SessionHello
-	26, // 3: hanse.v1.SessionRequest.batch:type_name -> hanse.v1.Batch
-	25, // 4: hanse.v1.SessionRequest.bundle:type_name -> hanse.v1.SignedBundle
+	29, // 3: hanse.v1.SessionRequest.batch:type_name -> hanse.v1.Batch
+	28, // 4: hanse.v1.SessionRequest.bundle:type_name -> hanse.v1.SignedBundle
 	8,  // 5: hanse.v1.SessionRequest.resync:type_name -> hanse.v1.ImportResync
-	10, // 6: hanse.v1.SessionResponse.welcome:type_name -> hanse.v1.SessionWelcome
-	27, // 7: hanse.v1.SessionResponse.state:type_name -> hanse.v1.State
-	26, // 8: hanse.v1.SessionResponse.import:type_name -> hanse.v1.Batch
-	11, // 9: hanse.v1.SessionResponse.dropped:type_name -> hanse.v1.OriginDropped
-	12, // 10: hanse.v1.SessionResponse.refused:type_name -> hanse.v1.Refusals
-	14, // 11: hanse.v1.SessionResponse.resync:type_name -> hanse.v1.PublishResync
-	28, // 12: hanse.v1.SessionWelcome.held:type_name -> hanse.v1.Version
-	13, // 13: hanse.v1.Refusals.refusals:type_name -> hanse.v1.Refusal
-	29, // 14: hanse.v1.JoinNodeRequest.node:type_name -> hanse.v1.Node
-	29, // 15: hanse.v1.JoinNodeResponse.nodes:type_name -> hanse.v1.Node
-	0,  // 16: hanse.v1.ForwardRequest.join_cluster:type_name -> hanse.v1.JoinClusterRequest
-	15, // 17: hanse.v1.ForwardRequest.join_node:type_name -> hanse.v1.JoinNodeRequest
-	30, // 18: hanse.v1.ForwardRequest.put_bundle:type_name -> hanse.v1.PutBundle
-	31, // 19: hanse.v1.ForwardRequest.put_node:type_name -> hanse.v1.PutNode
-	24, // 20: hanse.v1.ForwardResponse.cluster:type_name -> hanse.v1.Cluster
-	20, // 21: hanse.v1.SyncRequest.hello:type_name -> hanse.v1.SyncHello
-	21, // 22: hanse.v1.SyncRequest.pull:type_name -> hanse.v1.Have
-	21, // 23: hanse.v1.SyncHello.have:type_name -> hanse.v1.Have
-	28, // 24: hanse.v1.Have.version:type_name -> hanse.v1.Version
-	23, // 25: hanse.v1.SyncResponse.welcome:type_name -> hanse.v1.SyncWelcome
-	26, // 26: hanse.v1.SyncResponse.batch:type_name -> hanse.v1.Batch
-	0,  // 27: hanse.v1.FederationService.JoinCluster:input_type -> hanse.v1.JoinClusterRequest
-	2,  // 28: hanse.v1.FederationService.RenewAgent:input_type -> hanse.v1.RenewAgentRequest
-	4,  // 29: hanse.v1.FederationService.GetBundle:input_type -> hanse.v1.GetBundleRequest
-	6,  // 30: hanse.v1.FederationService.Session:input_type -> hanse.v1.SessionRequest
-	15, // 31: hanse.v1.NodeService.JoinNode:input_type -> hanse.v1.JoinNodeRequest
-	17, // 32: hanse.v1.NodeService.Forward:input_type -> hanse.v1.ForwardRequest
-	19, // 33: hanse.v1.NodeService.Sync:input_type -> hanse.v1.SyncRequest
-	1,  // 34: hanse.v1.FederationService.JoinCluster:output_type -> hanse.v1.JoinClusterResponse
-	3,  // 35: hanse.v1.FederationService.RenewAgent:output_type -> hanse.v1.RenewAgentResponse
-	5,  // 36: hanse.v1.FederationService.GetBundle:output_type -> hanse.v1.GetBundleResponse
-	9,  // 37: hanse.v1.FederationService.Session:output_type -> hanse.v1.SessionResponse
-	16, // 38: hanse.v1.NodeService.JoinNode:output_type -> hanse.v1.JoinNodeResponse
-	18, // 39: hanse.v1.NodeService.Forward:output_type -> hanse.v1.ForwardResponse
-	22, // 40: hanse.v1.NodeService.Sync:output_type -> hanse.v1.SyncResponse
-	34, // [34:41] is the sub-list for method output_type
-	27, // [27:34] is the sub-list for method input_type
-	27, // [27:27] is the sub-list for extension type_name
-	27, // [27:27] is the sub-list for extension extendee
-	0,  // [0:27] is the sub-list for field type_name
+	11, // 6: hanse.v1.SessionResponse.welcome:type_name -> hanse.v1.SessionWelcome
+	30, // 7: hanse.v1.SessionResponse.state:type_name -> hanse.v1.State
+	29, // 8: hanse.v1.SessionResponse.import:type_name -> hanse.v1.Batch
+	12, // 9: hanse.v1.SessionResponse.dropped:type_name -> hanse.v1.OriginDropped
+	13, // 10: hanse.v1.SessionResponse.refused:type_name -> hanse.v1.Refusals
+	15, // 11: hanse.v1.SessionResponse.resync:type_name -> hanse.v1.PublishResync
+	10, // 12: hanse.v1.SessionResponse.publisher:type_name -> hanse.v1.Publisher
+	31, // 13: hanse.v1.Publisher.held:type_name -> hanse.v1.Version
+	31, // 14: hanse.v1.SessionWelcome.held:type_name -> hanse.v1.Version
+	14, // 15: hanse.v1.Refusals.refusals:type_name -> hanse.v1.Refusal
+	32, // 16: hanse.v1.JoinNodeRequest.node:type_name -> hanse.v1.Node
+	32, // 17: hanse.v1.JoinNodeResponse.nodes:type_name -> hanse.v1.Node
+	0,  // 18: hanse.v1.ForwardRequest.join_cluster:type_name -> hanse.v1.JoinClusterRequest
+	16, // 19: hanse.v1.ForwardRequest.join_node:type_name -> hanse.v1.JoinNodeRequest
+	33, // 20: hanse.v1.ForwardRequest.put_bundle:type_name -> hanse.v1.PutBundle
+	34, // 21: hanse.v1.ForwardRequest.put_node:type_name -> hanse.v1.PutNode
+	27, // 22: hanse.v1.ForwardResponse.cluster:type_name -> hanse.v1.Cluster
+	22, // 23: hanse.v1.SyncRequest.hello:type_name -> hanse.v1.SyncHello
+	23, // 24: hanse.v1.SyncRequest.pull:type_name -> hanse.v1.Have
+	21, // 25: hanse.v1.SyncRequest.prune:type_name -> hanse.v1.Prune
+	23, // 26: hanse.v1.SyncHello.have:type_name -> hanse.v1.Have
+	31, // 27: hanse.v1.Have.version:type_name -> hanse.v1.Version
+	35, // 28: hanse.v1.Have.produced_at:type_name -> google.protobuf.Timestamp
+	23, // 29: hanse.v1.Haves.have:type_name -> hanse.v1.Have
+	26, // 30: hanse.v1.SyncResponse.welcome:type_name -> hanse.v1.SyncWelcome
+	29, // 31: hanse.v1.SyncResponse.batch:type_name -> hanse.v1.Batch
+	24, // 32: hanse.v1.SyncResponse.haves:type_name -> hanse.v1.Haves
+	0,  // 33: hanse.v1.FederationService.JoinCluster:input_type -> hanse.v1.JoinClusterRequest
+	2,  // 34: hanse.v1.FederationService.RenewAgent:input_type -> hanse.v1.RenewAgentRequest
+	4,  // 35: hanse.v1.FederationService.GetBundle:input_type -> hanse.v1.GetBundleRequest
+	6,  // 36: hanse.v1.FederationService.Session:input_type -> hanse.v1.SessionRequest
+	16, // 37: hanse.v1.NodeService.JoinNode:input_type -> hanse.v1.JoinNodeRequest
+	18, // 38: hanse.v1.NodeService.Forward:input_type -> hanse.v1.ForwardRequest
+	20, // 39: hanse.v1.NodeService.Sync:input_type -> hanse.v1.SyncRequest
+	1,  // 40: hanse.v1.FederationService.JoinCluster:output_type -> hanse.v1.JoinClusterResponse
+	3,  // 41: hanse.v1.FederationService.RenewAgent:output_type -> hanse.v1.RenewAgentResponse
+	5,  // 42: hanse.v1.FederationService.GetBundle:output_type -> hanse.v1.GetBundleResponse
+	9,  // 43: hanse.v1.FederationService.Session:output_type -> hanse.v1.SessionResponse
+	17, // 44: hanse.v1.NodeService.JoinNode:output_type -> hanse.v1.JoinNodeResponse
+	19, // 45: hanse.v1.NodeService.Forward:output_type -> hanse.v1.ForwardResponse
+	25, // 46: hanse.v1.NodeService.Sync:output_type -> hanse.v1.SyncResponse
+	40, // [40:47] is the sub-list for method output_type
+	33, // [33:40] is the sub-list for method input_type
+	33, // [33:33] is the sub-list for extension type_name
+	33, // [33:33] is the sub-list for extension extendee
+	0,  // [0:33] is the sub-list for field type_name
 }
 
 func init() { file_hanse_v1_federation_proto_init() }
@@ -1925,20 +2160,23 @@ func file_hanse_v1_federation_proto_init() {
 		(*SessionResponse_Dropped)(nil),
 		(*SessionResponse_Refused)(nil),
 		(*SessionResponse_Resync)(nil),
+		(*SessionResponse_Publisher)(nil),
 	}
-	file_hanse_v1_federation_proto_msgTypes[17].OneofWrappers = []any{
+	file_hanse_v1_federation_proto_msgTypes[18].OneofWrappers = []any{
 		(*ForwardRequest_JoinCluster)(nil),
 		(*ForwardRequest_JoinNode)(nil),
 		(*ForwardRequest_PutBundle)(nil),
 		(*ForwardRequest_PutNode)(nil),
 	}
-	file_hanse_v1_federation_proto_msgTypes[19].OneofWrappers = []any{
+	file_hanse_v1_federation_proto_msgTypes[20].OneofWrappers = []any{
 		(*SyncRequest_Hello)(nil),
 		(*SyncRequest_Pull)(nil),
+		(*SyncRequest_Prune)(nil),
 	}
-	file_hanse_v1_federation_proto_msgTypes[22].OneofWrappers = []any{
+	file_hanse_v1_federation_proto_msgTypes[25].OneofWrappers = []any{
 		(*SyncResponse_Welcome)(nil),
 		(*SyncResponse_Batch)(nil),
+		(*SyncResponse_Haves)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1946,7 +2184,7 @@ func file_hanse_v1_federation_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_hanse_v1_federation_proto_rawDesc), len(file_hanse_v1_federation_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   24,
+			NumMessages:   27,
 			NumExtensions: 0,
 			NumServices:   2,
 		},
