@@ -272,3 +272,7 @@ func pkix(t *testing.T, key crypto.Signer) []byte {
 	}
 	return der
 }
+
+func serviceKey(name string) string {
+	return model.RecordKey(model.ServiceKey{Namespace: "shop", Name: name})
+}

@@ -11,6 +11,7 @@ import (
 	"github.com/hanse-mesh/hanse/api/codec"
 	hansev1 "github.com/hanse-mesh/hanse/api/gen/hanse/v1"
 	"github.com/hanse-mesh/hanse/api/model"
+	"github.com/hanse-mesh/hanse/federation/feed"
 	"github.com/hanse-mesh/hanse/federation/state"
 )
 
@@ -54,10 +55,10 @@ func TestConfirmationsReachImporters(t *testing.T) {
 	from.publish(nil, from.service("shop", "cart"))
 	to.sees("alpha", serviceKey("cart"))
 	from.send(&hansev1.SessionRequest{Message: &hansev1.SessionRequest_Batch{Batch: &hansev1.Batch{
-		Origin: "alpha", From: codec.VersionToProto(from.version), To: codec.VersionToProto(from.version), Instance: "i1", ProducedAt: timestamppb.New(start.Add(freshEvery)),
+		Origin: "alpha", From: codec.VersionToProto(from.version), To: codec.VersionToProto(from.version), Instance: "i1", ProducedAt: timestamppb.New(start.Add(feed.FreshEvery)),
 	}}})
 	refreshed := find(to, (*hansev1.SessionResponse).GetImport)
-	if refreshed.GetFull() || len(refreshed.GetUpserts()) != 0 || !refreshed.GetProducedAt().AsTime().Equal(start.Add(freshEvery)) {
+	if refreshed.GetFull() || len(refreshed.GetUpserts()) != 0 || !refreshed.GetProducedAt().AsTime().Equal(start.Add(feed.FreshEvery)) {
 		t.Fatalf("got %v", refreshed)
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/hanse-mesh/hanse/api/model"
 	"github.com/hanse-mesh/hanse/api/policy"
 	"github.com/hanse-mesh/hanse/federation/catalog"
+	"github.com/hanse-mesh/hanse/federation/feed"
 	"github.com/hanse-mesh/hanse/federation/state"
 )
 
@@ -24,7 +25,7 @@ const refreshEvery = 5 * time.Second
 // writer is what a session's writing goroutine knows.
 type writer struct {
 	*session
-	imports imports
+	imports *feed.Feed
 	view    *state.View
 	// recheck is set when any origin may have to be told anew.
 	recheck  bool
@@ -35,7 +36,7 @@ type writer struct {
 // write tells the agent what it should know until the session ends. Each round sends the newest of everything, so that an agent that
 // is slow to read costs no memory here.
 func (x *session) write(ctx context.Context, changes <-chan []model.ClusterName, ended <-chan error) error {
-	w := &writer{session: x, imports: imports{store: x.server.cfg.Store, told: map[model.ClusterName]*toldOrigin{}}}
+	w := &writer{session: x, imports: feed.New(x.server.cfg.Store)}
 	var origins []model.ClusterName
 	timer := x.server.cfg.Clock.NewTimer(refreshEvery)
 	defer timer.Stop()
@@ -107,7 +108,7 @@ func (w *writer) everyOrigin() []model.ClusterName {
 	for name := range w.view.Clusters {
 		all = append(all, name)
 	}
-	for name := range w.imports.told {
+	for _, name := range w.imports.Told() {
 		if _, member := w.view.Clusters[name]; !member {
 			all = append(all, name)
 		}
@@ -127,8 +128,8 @@ func (w *writer) tell(origins []model.ClusterName, again map[model.ClusterName]b
 	}
 	for _, origin := range origins {
 		u := w.update(origin, false)
-		if o, ok := confirmed[origin]; ok && u == (update{}) {
-			u = w.imports.refresh(origin, o.Version, o.ProducedAt, o.Instance)
+		if o, ok := confirmed[origin]; ok && u == (feed.Update{}) {
+			u = w.imports.Refresh(origin, o.Version, o.ProducedAt, o.Instance)
 		}
 		if err := w.sendUpdate(origin, u); err != nil {
 			return err
@@ -142,31 +143,31 @@ func (w *writer) tell(origins []model.ClusterName, again map[model.ClusterName]b
 	return nil
 }
 
-func (w *writer) update(origin model.ClusterName, force bool) update {
+func (w *writer) update(origin model.ClusterName, force bool) feed.Update {
 	cluster, member := w.view.Clusters[origin]
 	if !member || origin == w.cluster {
-		return w.imports.forget(origin, force)
+		return w.imports.Forget(origin, force)
 	}
 	refused, _ := w.server.refusals.watch(origin)
-	f := filter{origin: cluster, importer: w.cluster, rules: w.rules, revision: w.revision, refused: refused}
+	f := feed.Filter{Origin: cluster, Importer: w.cluster, Rules: w.rules, Revision: w.revision, Refused: refused}
 	if force {
-		return w.imports.restate(f, true)
+		return w.imports.Restate(f, true)
 	}
-	return w.imports.follow(f)
+	return w.imports.Follow(f)
 }
 
-func (w *writer) sendUpdate(origin model.ClusterName, u update) error {
+func (w *writer) sendUpdate(origin model.ClusterName, u feed.Update) error {
 	switch {
-	case u.dropped:
+	case u.Dropped:
 		return w.send(&hansev1.SessionResponse{Message: &hansev1.SessionResponse_Dropped{Dropped: &hansev1.OriginDropped{Origin: string(origin)}}})
-	case u.batch == nil:
+	case u.Batch == nil:
 		return nil
 	}
-	m := &hansev1.SessionResponse{Message: &hansev1.SessionResponse_Import{Import: codec.BatchToProto(*u.batch)}}
+	m := &hansev1.SessionResponse{Message: &hansev1.SessionResponse_Import{Import: codec.BatchToProto(*u.Batch)}}
 	if size := proto.Size(m); size > MaxMessage {
 		// The agent would end the session: one origin must not cost it all others. It keeps what it has of this one.
 		w.log.Error("an origin is too large to be sent", "origin", origin, "bytes", size, "limit", MaxMessage)
-		w.imports.lost(origin)
+		w.imports.Lost(origin)
 		return nil
 	}
 	return w.send(m)

@@ -29,10 +29,13 @@ var rules = []rule{
 	{path: "trust/identity", ours: []string{"api/...", "trust/bundle", "trust/token", "trust/records", "internal/..."}},
 
 	{path: "federation/catalog", pure: true, ours: []string{"api/...", "trust/bundle", "trust/authz", "trust/records"}},
+	{path: "federation/feed", pure: true, ours: []string{"api/model", "api/policy"}},
+	{path: "federation/overlay", pure: true},
+	{path: "federation/spread", pure: true, ours: []string{"api/model", "federation/catalog"}},
 	{path: "federation/state", pure: true, ours: []string{"api/...", "trust/bundle", "trust/authz"}},
-	{path: "federation/gossip", ours: []string{"api/...", "federation/catalog", "internal/..."}},
+	{path: "federation/gossip", ours: []string{"api/...", "federation/catalog", "federation/overlay", "federation/spread", "internal/..."}},
 	{path: "federation/consensus", ours: []string{"api/...", "federation/state", "internal/..."}},
-	{path: "federation/server", ours: []string{"api/...", "federation/catalog", "federation/state", "trust/bundle", "trust/authz", "trust/records", "trust/token", "internal/..."}},
+	{path: "federation/server", ours: []string{"api/...", "federation/catalog", "federation/feed", "federation/state", "trust/bundle", "trust/authz", "trust/records", "trust/token", "internal/..."}},
 	{path: "federation/rest", ours: []string{"api/...", "federation/catalog", "federation/state", "trust/bundle", "trust/authz", "trust/token", "internal/..."}},
 
 	{path: "gateway/route", pure: true, ours: []string{"api/...", "federation/catalog", "trust/authz"}},
@@ -51,6 +54,7 @@ var rules = []rule{
 	{path: "cluster-agent/export", pure: true, ours: []string{"api/..."}},
 	{path: "cluster-agent/uplink", ours: []string{"api/...", "cluster-agent/source", "internal/..."}},
 	{path: "cluster-agent/probe", ours: []string{"api/model", "internal/..."}},
+	{path: "cluster-agent/verdict", pure: true, ours: []string{"api/..."}},
 	{path: "cluster-agent/vip", pure: true, ours: []string{"api/model"}},
 
 	// internal is leaf code without domain words.

@@ -1,4 +1,4 @@
-package server
+package feed
 
 import (
 	"fmt"
@@ -33,13 +33,13 @@ func newMirror() mirror {
 	})}
 }
 
-func (m mirror) apply(t *rapid.T, u update) {
+func (m mirror) apply(t *rapid.T, u Update) {
 	switch {
-	case u.dropped:
+	case u.Dropped:
 		m.Drop("alpha")
-	case u.batch != nil:
-		if _, gap, err := m.Apply(*u.batch); gap || err != nil {
-			t.Fatalf("the agent cannot follow %+v: gap %v, %v", u.batch, gap, err)
+	case u.Batch != nil:
+		if _, gap, err := m.Apply(*u.Batch); gap || err != nil {
+			t.Fatalf("the agent cannot follow %+v: gap %v, %v", u.Batch, gap, err)
 		}
 	}
 }
@@ -61,9 +61,9 @@ func TestAgentHoldsExactlyWhatItMaySee(t *testing.T) {
 	names := []string{"a", "b", "c"}
 	keys := []string{serviceKey("a"), serviceKey("b"), serviceKey("c"), model.GatewaysKey, model.StatusKey}
 	rapid.Check(t, func(t *rapid.T) {
-		s := newStore()
-		i := imports{store: s, told: map[model.ClusterName]*toldOrigin{}}
-		f := filter{origin: model.Cluster{Name: "alpha", Incarnation: 1, ExportNamespaces: []string{"*"}}, importer: "beta"}
+		s := catalog.New(catalog.Limits{Records: 20})
+		i := New(s)
+		f := Filter{Origin: model.Cluster{Name: "alpha", Incarnation: 1, ExportNamespaces: []string{"*"}}, Importer: "beta"}
 		m := newMirror()
 		version, content := model.Version{Incarnation: 1}, 0
 		publish := func(full bool) {
@@ -85,7 +85,7 @@ func TestAgentHoldsExactlyWhatItMaySee(t *testing.T) {
 					}
 				}
 			}
-			if !s.Offer(b).Changed {
+			if !s.Merge(b).Changed {
 				t.Fatal("the store did not take a batch")
 			}
 		}
@@ -93,28 +93,28 @@ func TestAgentHoldsExactlyWhatItMaySee(t *testing.T) {
 		t.Repeat(map[string]func(*rapid.T){
 			"publish":   func(t *rapid.T) { publish(false) },
 			"new epoch": func(t *rapid.T) { publish(true) },
-			"resync":    func(t *rapid.T) { m.apply(t, i.restate(f, true)) },
+			"resync":    func(t *rapid.T) { m.apply(t, i.Restate(f, true)) },
 			"token scope": func(t *rapid.T) {
-				f.origin.ExportNamespaces = []string{rapid.SampledFrom([]string{"*", "hr"}).Draw(t, "scope")}
+				f.Origin.ExportNamespaces = []string{rapid.SampledFrom([]string{"*", "hr"}).Draw(t, "scope")}
 			},
 			"rules": func(t *rapid.T) {
-				f.revision++
-				f.rules = nil
+				f.Revision++
+				f.Rules = nil
 				if open := rapid.SliceOfDistinct(rapid.SampledFrom(names), rapid.ID[string]).Draw(t, "open"); len(open) > 0 {
-					f.rules = []policy.ExportRule{exportRule(open...)}
+					f.Rules = []policy.ExportRule{exportRule(open...)}
 				}
 			},
 			"refusals": func(t *rapid.T) {
-				f.refused = map[string]string{}
+				f.Refused = map[string]string{}
 				for _, key := range rapid.SliceOfDistinct(rapid.SampledFrom(keys), rapid.ID[string]).Draw(t, "refused") {
-					f.refused[key] = "because"
+					f.Refused[key] = "because"
 				}
 			},
 			"": func(t *rapid.T) {
-				m.apply(t, i.follow(f))
+				m.apply(t, i.Follow(f))
 				want := map[string]string{}
 				services := 0
-				records, _ := s.catalog.Records("alpha")
+				records, _ := s.Records("alpha")
 				for key, r := range records {
 					if f.keep(key) {
 						want[key] = string(r.Record)
@@ -129,7 +129,7 @@ func TestAgentHoldsExactlyWhatItMaySee(t *testing.T) {
 				if held := m.records(); !maps.Equal(want, held) {
 					t.Fatalf("the agent holds %v, but may see %v", held, want)
 				}
-				if u := i.follow(f); u != (update{}) {
+				if u := i.Follow(f); u != (Update{}) {
 					t.Fatalf("told twice: %+v", u)
 				}
 			},
@@ -138,7 +138,7 @@ func TestAgentHoldsExactlyWhatItMaySee(t *testing.T) {
 }
 
 func TestFilterKeys(t *testing.T) {
-	f := filter{origin: model.Cluster{Name: "alpha", ExportNamespaces: []string{"shop"}}, importer: "beta", rules: []policy.ExportRule{exportRule()}}
+	f := Filter{Origin: model.Cluster{Name: "alpha", ExportNamespaces: []string{"shop"}}, Importer: "beta", Rules: []policy.ExportRule{exportRule()}}
 	for key, want := range map[string]bool{
 		serviceKey("a"): true, model.GatewaysKey: true, model.StatusKey: false,
 		"service/hr/a": false, "service/shop": false, "": false, "service//": false, "servicex/shop/a": false, "/shop/a": false, "other": false,
@@ -150,62 +150,62 @@ func TestFilterKeys(t *testing.T) {
 }
 
 func TestMembershipsOfOneNameAreKeptApart(t *testing.T) {
-	s := newStore()
-	i := imports{store: s, told: map[model.ClusterName]*toldOrigin{}}
-	f := filter{origin: model.Cluster{Name: "alpha", Incarnation: 9, ExportNamespaces: []string{"*"}}, importer: "beta", rules: []policy.ExportRule{exportRule()}}
+	s := catalog.New(catalog.Limits{Records: 20})
+	i := New(s)
+	f := Filter{Origin: model.Cluster{Name: "alpha", Incarnation: 9, ExportNamespaces: []string{"*"}}, Importer: "beta", Rules: []policy.ExportRule{exportRule()}}
 	offer := func(incarnation uint64) {
-		s.Offer(model.Batch{Origin: "alpha", Full: true, To: model.Version{Incarnation: incarnation, Epoch: 1, Seq: 1}, Upserts: []model.SignedRecord{{Key: serviceKey("a")}}})
+		s.Merge(model.Batch{Origin: "alpha", Full: true, To: model.Version{Incarnation: incarnation, Epoch: 1, Seq: 1}, Upserts: []model.SignedRecord{{Key: serviceKey("a")}}})
 	}
 	offer(3)
-	if u := i.follow(f); u != (update{}) {
+	if u := i.Follow(f); u != (Update{}) {
 		t.Fatalf("told of a membership that has ended: %+v", u)
 	}
 	offer(9)
-	if u := i.follow(f); u.batch == nil || !u.batch.Full {
+	if u := i.Follow(f); u.Batch == nil || !u.Batch.Full {
 		t.Fatalf("not told of the membership: %+v", u)
 	}
-	f.origin.Incarnation = 12
-	if u := i.follow(f); !u.dropped {
+	f.Origin.Incarnation = 12
+	if u := i.Follow(f); !u.Dropped {
 		t.Fatalf("the old membership's records were kept: %+v", u)
 	}
 }
 
 func TestRefreshIsRare(t *testing.T) {
-	s := newStore()
-	i := imports{store: s, told: map[model.ClusterName]*toldOrigin{}}
-	f := filter{origin: model.Cluster{Name: "alpha", Incarnation: 1, ExportNamespaces: []string{"*"}}, importer: "beta", rules: []policy.ExportRule{exportRule()}}
+	s := catalog.New(catalog.Limits{Records: 20})
+	i := New(s)
+	f := Filter{Origin: model.Cluster{Name: "alpha", Incarnation: 1, ExportNamespaces: []string{"*"}}, Importer: "beta", Rules: []policy.ExportRule{exportRule()}}
 	at, start := model.Version{Incarnation: 1, Epoch: 1, Seq: 1}, time.Unix(1000, 0)
-	s.Offer(model.Batch{Origin: "alpha", Full: true, To: at, Upserts: []model.SignedRecord{{Key: serviceKey("a")}}, ProducedAt: start})
-	i.follow(f)
+	s.Merge(model.Batch{Origin: "alpha", Full: true, To: at, Upserts: []model.SignedRecord{{Key: serviceKey("a")}}, ProducedAt: start})
+	i.Follow(f)
 	var told []time.Duration
 	for after := time.Duration(0); after <= 5*time.Second; after += 500 * time.Millisecond {
-		if u := i.refresh("alpha", at, start.Add(after), "x"); u.batch != nil {
-			if u.batch.From != at || u.batch.To != at || len(u.batch.Upserts) != 0 {
-				t.Fatalf("a refresh changes something: %+v", u.batch)
+		if u := i.Refresh("alpha", at, start.Add(after), "x"); u.Batch != nil {
+			if u.Batch.From != at || u.Batch.To != at || len(u.Batch.Upserts) != 0 {
+				t.Fatalf("a refresh changes something: %+v", u.Batch)
 			}
 			told = append(told, after)
 		}
 	}
-	if want := []time.Duration{freshEvery, 2 * freshEvery}; !slices.Equal(told, want) {
+	if want := []time.Duration{FreshEvery, 2 * FreshEvery}; !slices.Equal(told, want) {
 		t.Fatalf("refreshed after %v, want %v", told, want)
 	}
 }
 
 func TestWhatCouldNotBeSentIsToldInFullAtTheNextChange(t *testing.T) {
-	s := newStore()
-	i := imports{store: s, told: map[model.ClusterName]*toldOrigin{}}
-	f := filter{origin: model.Cluster{Name: "alpha", Incarnation: 1, ExportNamespaces: []string{"*"}}, importer: "beta", rules: []policy.ExportRule{exportRule()}}
+	s := catalog.New(catalog.Limits{Records: 20})
+	i := New(s)
+	f := Filter{Origin: model.Cluster{Name: "alpha", Incarnation: 1, ExportNamespaces: []string{"*"}}, Importer: "beta", Rules: []policy.ExportRule{exportRule()}}
 	at := model.Version{Incarnation: 1, Epoch: 1, Seq: 1}
-	s.Offer(model.Batch{Origin: "alpha", Full: true, To: at, Upserts: []model.SignedRecord{{Key: serviceKey("a")}}})
-	i.follow(f)
-	i.lost("alpha")
-	if u := i.follow(f); u != (update{}) {
+	s.Merge(model.Batch{Origin: "alpha", Full: true, To: at, Upserts: []model.SignedRecord{{Key: serviceKey("a")}}})
+	i.Follow(f)
+	i.Lost("alpha")
+	if u := i.Follow(f); u != (Update{}) {
 		t.Fatalf("the same was tried again: %+v", u)
 	}
 	next := at
 	next.Seq++
-	s.Offer(model.Batch{Origin: "alpha", From: at, To: next, Upserts: []model.SignedRecord{{Key: serviceKey("b")}}})
-	if u := i.follow(f); u.batch == nil || !u.batch.Full || len(u.batch.Upserts) != 2 {
+	s.Merge(model.Batch{Origin: "alpha", From: at, To: next, Upserts: []model.SignedRecord{{Key: serviceKey("b")}}})
+	if u := i.Follow(f); u.Batch == nil || !u.Batch.Full || len(u.Batch.Upserts) != 2 {
 		t.Fatalf("told %+v", u)
 	}
 }

@@ -1,0 +1,192 @@
+// Package feed owns what a node tells one importer of the other origins: which of their records it may see, and which batch leads it
+// from what it was told to what is held now.
+//
+// It is pure; its owner serialises access.
+package feed
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/hanse-mesh/hanse/api/model"
+)
+
+// FreshEvery bounds how often an importer is told of an origin only that it is still there.
+const FreshEvery = 2 * time.Second
+
+// lostRevision is equal to no filter's revision.
+const lostRevision = -1
+
+// Source is the catalog that is told of.
+type Source interface {
+	// Since is catalog.Catalog's.
+	Since(origin model.ClusterName, have model.Version) (model.Batch, bool)
+}
+
+// Feed is what one importer has been told of other origins.
+type Feed struct {
+	source Source
+	told   map[model.ClusterName]*toldOrigin
+}
+
+// New returns the feed of an importer that knows nothing.
+func New(s Source) *Feed { return &Feed{source: s, told: map[model.ClusterName]*toldOrigin{}} }
+
+// Told lists the origins that the importer may know of, in no particular order.
+func (d *Feed) Told() []model.ClusterName { return slices.Collect(maps.Keys(d.told)) }
+
+// toldOrigin is one origin as the agent knows it.
+type toldOrigin struct {
+	filter     Filter
+	version    model.Version
+	producedAt time.Time
+	// keys are the records that the agent holds. Without a service among them the agent does not know the origin at all.
+	keys     map[string]bool
+	services int
+}
+
+// Update is what an importer is to be told of an origin: a batch, that it is gone, or nothing.
+type Update struct {
+	Batch   *model.Batch
+	Dropped bool
+}
+
+// Follow computes what has changed for the agent since it was last told of the origin, and takes it as told.
+func (d *Feed) Follow(f Filter) Update {
+	told := d.told[f.Origin.Name]
+	if told == nil || !told.filter.equal(f) {
+		return d.Restate(f, false)
+	}
+	b, newer := d.source.Since(f.Origin.Name, told.version)
+	switch {
+	case !newer:
+		return Update{}
+	case b.Full || b.To.Incarnation != f.Origin.Incarnation:
+		return d.Restate(f, false)
+	}
+	return d.advance(f, told, b)
+}
+
+// Refresh tells that the origin confirmed its state, when the agent last heard of it a while ago.
+func (d *Feed) Refresh(origin model.ClusterName, at model.Version, producedAt time.Time, instance string) Update {
+	told := d.told[origin]
+	if told == nil || told.services == 0 || told.version != at || producedAt.Sub(told.producedAt) < FreshEvery {
+		return Update{}
+	}
+	told.producedAt = producedAt
+	return Update{Batch: &model.Batch{Origin: origin, From: at, To: at, ProducedAt: producedAt, Instance: instance}}
+}
+
+// Restate tells the full state as the filter lets it be seen; force tells it again even if the agent should know it.
+func (d *Feed) Restate(f Filter, force bool) Update {
+	told := d.told[f.Origin.Name]
+	known := told != nil && told.services > 0
+	b, ok := d.source.Since(f.Origin.Name, model.Version{})
+	if !ok || b.To.Incarnation != f.Origin.Incarnation {
+		return d.Forget(f.Origin.Name, force)
+	}
+	next := &toldOrigin{filter: f, version: b.To, producedAt: b.ProducedAt, keys: map[string]bool{}}
+	upserts := b.Upserts
+	b.Upserts = nil
+	for _, r := range upserts {
+		if f.keep(r.Key) {
+			next.add(r.Key)
+			b.Upserts = append(b.Upserts, r)
+		}
+	}
+	d.told[f.Origin.Name] = next
+	switch {
+	case next.services == 0:
+		return Update{Dropped: known || force}
+	case known && !force && told.version == next.version && sameKeys(told.keys, next.keys):
+		if told.filter.Revision == lostRevision {
+			next.filter.Revision = lostRevision
+		}
+		return Update{}
+	}
+	return Update{Batch: &b}
+}
+
+// advance tells a change that leads from what the agent holds to what the store holds.
+func (d *Feed) advance(f Filter, told *toldOrigin, b model.Batch) Update {
+	out := model.Batch{Origin: b.Origin, From: told.version, To: b.To, ProducedAt: b.ProducedAt, Instance: b.Instance}
+	for _, r := range b.Upserts {
+		switch {
+		case f.keep(r.Key):
+			if told.services == 0 && f.service(r.Key) {
+				// The agent knows nothing of the origin yet, its gateways neither.
+				return d.Restate(f, false)
+			}
+			if told.services > 0 {
+				out.Upserts = append(out.Upserts, r)
+			}
+		case told.keys[r.Key]:
+			out.Removals = append(out.Removals, r.Key)
+		}
+	}
+	for _, key := range b.Removals {
+		if told.keys[key] {
+			out.Removals = append(out.Removals, key)
+		}
+	}
+	if told.services > 0 && len(out.Upserts)+len(out.Removals) == 0 && b.ProducedAt.Sub(told.producedAt) < FreshEvery {
+		// Nothing that the agent may see has changed: what follows will lead on from the version that it holds.
+		return Update{}
+	}
+	known := told.services > 0
+	told.apply(out)
+	switch {
+	case !known:
+		return Update{}
+	case told.services == 0:
+		return Update{Dropped: true}
+	}
+	return Update{Batch: &out}
+}
+
+// Forget drops an origin that is no member or that the store does not hold; force tells it in any case.
+func (d *Feed) Forget(origin model.ClusterName, force bool) Update {
+	told := d.told[origin]
+	delete(d.told, origin)
+	return Update{Dropped: force || told != nil && told.services > 0}
+}
+
+// Lost notes that what was taken as told could not be sent: the next change is told in full.
+func (d *Feed) Lost(origin model.ClusterName) {
+	if told := d.told[origin]; told != nil {
+		told.filter.Revision = lostRevision
+	}
+}
+
+func (t *toldOrigin) apply(b model.Batch) {
+	for _, key := range b.Removals {
+		if t.keys[key] && key != model.GatewaysKey {
+			t.services--
+		}
+		delete(t.keys, key)
+	}
+	for _, r := range b.Upserts {
+		t.add(r.Key)
+	}
+	t.version, t.producedAt = b.To, b.ProducedAt
+}
+
+func (t *toldOrigin) add(key string) {
+	if !t.keys[key] && key != model.GatewaysKey {
+		t.services++
+	}
+	t.keys[key] = true
+}
+
+func sameKeys(a, b map[string]bool) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for key := range a {
+		if !b[key] {
+			return false
+		}
+	}
+	return true
+}
