@@ -15,41 +15,56 @@ import (
 	"github.com/hanse-mesh/hanse/api/model"
 )
 
-// benchChanges is how many changes one measurement makes: half of them ready 1→0, half 0→1.
-const benchChanges = 400
-
-// benchmark measures the time from a change at a workload in us until the Envoy of web-eu has it.
-func (s *story) benchmark(ctx context.Context) {
+// benchmark measures the time from a change at a workload in us until the Envoy of web-eu has it: each of so many changes, half of them
+// ready 1→0 and half 0→1, first alone, then while others are made.
+func (s *story) benchmark(ctx context.Context, changes int) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var others *churn
 	s.play(ctx, []chapter{
 		{"Three federation nodes, one Raft group", s.raiseFederation},
 		{"Three sites join with one-time tokens", s.joinSites},
 		{"Gateways and workloads, each with an Envoy of its own", s.startEverything},
-		{"A workload in us becomes unready or ready → the Envoy of web-eu in eu, by its own admin", s.measure},
+		{"A workload in us becomes unready or ready → the Envoy of web-eu in eu, by its own admin", func(ctx context.Context) error {
+			return s.measureQuiet(ctx, changes)
+		}},
+		{fmt.Sprintf("%d more workloads of exported services in us", churnWorkloads), func(ctx context.Context) (err error) {
+			others, err = s.raiseChurn(ctx)
+			return err
+		}},
+		{fmt.Sprintf("The same, while %d other changes a second are made in us", churnRate), func(ctx context.Context) error {
+			return s.measureChurned(ctx, others, changes)
+		}},
 	})
 }
 
-// measure makes one change after the other and reports how long each took to arrive.
-func (s *story) measure(ctx context.Context) error {
+// measureQuiet makes one change after the other while nothing else happens.
+func (s *story) measureQuiet(ctx context.Context, changes int) error {
 	address := s.workloads["web-eu"].upstreams[stockHTTP]
 	err := eventually(ctx, 30*time.Second, func() error { return s.answeredFrom(ctx, address, "", "us", 10) })
 	if s.check("web-eu calls stock.shop in us", err) != nil {
 		return err
 	}
-	down, up, err := s.propagation(ctx)
-	if s.check(fmt.Sprintf("each of %d changes arrives", benchChanges), err) != nil {
+	return s.measure(ctx, changes)
+}
+
+// measure makes one change after the other and reports how long each took to arrive.
+func (s *story) measure(ctx context.Context, changes int) error {
+	down, up, err := s.propagation(ctx, changes)
+	if s.check(fmt.Sprintf("each of %d changes arrives", changes), err) != nil {
 		return err
 	}
-	report("ready 1→0", down)
-	report("ready 0→1", up)
-	report("all", append(down, up...))
+	s.report("ready 1→0", down)
+	s.report("ready 0→1", up)
+	s.report("all", append(down, up...))
 	return nil
 }
 
 // propagation drains and undrains stock-us-1 and waits for each change at web-eu.
-func (s *story) propagation(ctx context.Context) (down, up []time.Duration, err error) {
+func (s *story) propagation(ctx context.Context, changes int) (down, up []time.Duration, err error) {
 	admin := socketClient(filepath.Join(s.data("stock-us-1"), "admin.sock"))
-	envoy := socketClient(filepath.Join(s.data("web-eu"), "envoy", "admin.sock"))
-	for i := range benchChanges {
+	envoy := s.envoyAdmin("web-eu")
+	for i := range changes {
 		drained := i%2 == 0
 		verb := "undrain"
 		if drained {
@@ -67,10 +82,15 @@ func (s *story) propagation(ctx context.Context) (down, up []time.Duration, err 
 		} else {
 			up = append(up, took)
 		}
-		// Quiet between changes: what is measured is one change, not a queue of them.
-		s.pause(ctx, 150*time.Millisecond)
+		// Quiet between changes: what is measured is one change, not a queue of them. The pauses differ, so that the changes meet the
+		// other ones' schedule at every point.
+		s.pause(ctx, 150*time.Millisecond+time.Duration(i%10)*time.Millisecond)
 	}
 	return down, up, nil
+}
+
+func (s *story) envoyAdmin(workload string) *http.Client {
+	return socketClient(filepath.Join(s.data(workload), "envoy", "admin.sock"))
 }
 
 // waitForHealth polls web-eu's Envoy until the us gateway is healthy or unhealthy in the cluster of stock.shop.
@@ -93,12 +113,12 @@ func (s *story) waitForHealth(ctx context.Context, envoy *http.Client, healthy b
 	}
 }
 
-func report(what string, took []time.Duration) {
+func (s *story) report(what string, took []time.Duration) {
 	took = slices.Sorted(slices.Values(took))
 	at := func(q float64) time.Duration {
 		return took[min(len(took)-1, int(q*float64(len(took))))].Round(100 * time.Microsecond)
 	}
-	fmt.Printf("    %-10s n=%d  min %s  p50 %s  p90 %s  p99 %s  max %s\n", what, len(took), at(0), at(0.5), at(0.9), at(0.99), at(1))
+	s.say("%-10s n=%d  min %s  p50 %s  p90 %s  p99 %s  max %s", what, len(took), at(0), at(0.5), at(0.9), at(0.99), at(1))
 }
 
 // vip asks a site's agent for the virtual address of a service.

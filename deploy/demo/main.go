@@ -26,16 +26,17 @@ func main() {
 	envoy := flag.String("envoy", "", "the Envoy binary (default: HANSE_ENVOY)")
 	keep := flag.Bool("keep", false, "leave everything running after the last step, until Ctrl-C")
 	bench := flag.Bool("bench", false, "instead of the story, measure how fast a change travels between regions")
+	changes := flag.Int("changes", 500, "how many changes each part of -bench makes")
 	dir := flag.String("dir", "", "folder for data and logs (default: a new one under the temporary folder)")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	code := run(ctx, *hanse, *envoy, *dir, *keep, *bench)
+	code := run(ctx, *hanse, *envoy, *dir, *keep, *bench, *changes)
 	stop()
 	os.Exit(code)
 }
 
 // run returns the exit code. The last line that it prints is the score.
-func run(ctx context.Context, hanse, envoy, dir string, keep, bench bool) int {
+func run(ctx context.Context, hanse, envoy, dir string, keep, bench bool, changes int) int {
 	w, err := prepare(hanse, envoy, dir)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "demo:", err)
@@ -43,7 +44,7 @@ func run(ctx context.Context, hanse, envoy, dir string, keep, bench bool) int {
 	}
 	s := &story{world: w, began: time.Now(), interrupted: ctx.Done()}
 	if bench {
-		s.benchmark(ctx)
+		s.benchmark(ctx, changes)
 	} else {
 		s.tell(ctx)
 	}
