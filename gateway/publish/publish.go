@@ -107,8 +107,8 @@ func (p *Publisher) Problems(class string) []xds.Problem {
 	return nil
 }
 
-// Run publishes until ctx ends. The first change after quiet is published at once, later ones after 10 ms without another, and none
-// waits longer than 100 ms.
+// Run publishes until ctx ends. The first change after quiet is published at once; later ones wait until 10 ms, or twice the time that
+// the last pass took, have gone by since that pass, and none waits longer than 100 ms for it.
 func (p *Publisher) Run(ctx context.Context) error {
 	var win window
 	timer := p.cfg.Clock.NewTimer(limit)
@@ -119,12 +119,13 @@ func (p *Publisher) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-p.kicked:
-			now := p.cfg.Clock.Now()
-			win.changed(now)
-			timer.Reset(max(0, win.due().Sub(now)))
+			if now := p.cfg.Clock.Now(); win.changed(now) {
+				timer.Reset(max(0, win.due().Sub(now)))
+			}
 		case <-timer.C():
+			began := p.cfg.Clock.Now()
 			p.publish()
-			win.published(p.cfg.Clock.Now())
+			win.published(began, p.cfg.Clock.Now())
 		case <-p.opened:
 			p.generate()
 		}
