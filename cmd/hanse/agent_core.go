@@ -28,8 +28,8 @@ type siteCore struct {
 	logger *slog.Logger
 	out    coreOutputs
 
-	// wake holds at most one wake-up for the loop.
-	wake chan struct{}
+	// wake holds at most one wake-up for the loop, saving one for the disk.
+	wake, saving chan struct{}
 
 	mu        sync.Mutex
 	workloads map[string]model.Workload
@@ -42,6 +42,7 @@ type siteCore struct {
 	viewFrom string
 	imports  *catalog.Imports
 	bundles  bundle.Held
+	// vips is replaced when it changes: who has read it may keep it.
 	vips     map[model.ServiceKey]netip.Addr
 	failback route.Failback
 	refused  []uplink.Refusal
@@ -68,7 +69,7 @@ type coreOutputs struct {
 
 func newSiteCore(m member, dir string, c clock.Clock, logger *slog.Logger) *siteCore {
 	core := &siteCore{
-		member: m, dir: dir, clock: c, logger: logger, wake: make(chan struct{}, 1),
+		member: m, dir: dir, clock: c, logger: logger, wake: make(chan struct{}, 1), saving: make(chan struct{}, 1),
 		workloads: map[string]model.Workload{}, vips: map[model.ServiceKey]netip.Addr{}, unsaved: map[string]bool{},
 	}
 	core.imports = catalog.NewImports(catalog.Limits{}, core.verify)

@@ -34,7 +34,7 @@ func (c *siteCore) inputs() (snapshot.Inputs, bool) {
 		Workloads: slices.Collect(maps.Values(c.workloads)),
 		Gateways:  map[model.ClusterName][]route.GatewayPoint{},
 		Members:   map[model.ClusterName]model.Cluster{c.member.Cluster: c.own()},
-		VIPs:      maps.Clone(c.vips),
+		VIPs:      c.vips,
 		Ramps:     c.failback.Ramps(),
 	}
 	if c.view != nil {

@@ -104,31 +104,6 @@ func (c *siteCore) loadCache() error {
 	return c.imports.Load(cached.Imports)
 }
 
-// save writes what has changed. A full disk is reported and does not stop the agent.
-func (c *siteCore) save() {
-	c.mu.Lock()
-	writes := map[string]func() ([]byte, error){cacheFile: c.marshalCache, bundlesFile: c.marshalBundles}
-	files := map[string][]byte{}
-	for name := range c.unsaved {
-		data, err := writes[name]()
-		if err != nil {
-			c.logger.Error("could not save", "file", name, "error", err)
-			continue
-		}
-		files[name] = data
-	}
-	clear(c.unsaved)
-	c.mu.Unlock()
-	for name, data := range files {
-		if err := atomicfile.Write(filepath.Join(c.dir, name), data, 0o600); err != nil {
-			c.logger.Error("could not save; a restart would find the older state", "file", name, "error", err)
-			c.mu.Lock()
-			c.unsaved[name] = true
-			c.mu.Unlock()
-		}
-	}
-}
-
 func (c *siteCore) marshalCache() ([]byte, error) {
 	cached := coreCache{VIPs: map[string]string{}}
 	for k, a := range c.vips {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // saved is a folder in which a site that knew much has left its files, and that site.
@@ -185,4 +186,30 @@ func TestEpochsOnDisk(t *testing.T) {
 			t.Errorf("%q is taken for epoch %d", damaged, got)
 		}
 	}
+}
+
+func TestTheDiskIsWrittenApartAndNotForEveryChange(t *testing.T) {
+	s := newSite(t, t.TempDir(), newPeer(t, "eu", 1))
+	var disk schedule
+	look := func(after time.Duration, wantNext time.Duration, wantWrite bool) {
+		t.Helper()
+		want := time.Time{}
+		if wantNext > 0 {
+			want = start.Add(wantNext)
+		}
+		if next := s.saveWhenDue(&disk, start.Add(after)); !next.Equal(want) || (len(s.saving) == 1) != wantWrite {
+			t.Errorf("after %v: the next look is at %v, want %v; a write is asked for: %v", after, next, want, len(s.saving) == 1)
+		}
+	}
+	look(0, 0, false)
+	s.unsaved[cacheFile] = true
+	look(0, saveDelay, false)
+	look(saveDelay/2, saveDelay, false)
+	look(saveDelay, 0, true)
+	<-s.saving
+	s.save()
+	look(saveDelay, 0, false)
+	// Whom the site believes is not left to the next crash.
+	s.unsaved[bundlesFile] = true
+	look(2*saveDelay, 0, true)
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/hanse-mesh/hanse/cluster-agent/export"
 	"github.com/hanse-mesh/hanse/cluster-agent/vip"
 	"github.com/hanse-mesh/hanse/gateway/snapshot"
+	"github.com/hanse-mesh/hanse/internal/run"
 )
 
 // idlePause is how often the loop looks around without being woken: for the status record and the disk.
@@ -21,15 +22,21 @@ type published struct {
 	complete bool
 }
 
-// run is the loop: every wake-up brings everything that follows from the core's knowledge up to date. Without a wake-up only what
-// depends on the time is looked at, so that a site in which nothing happens derives nothing.
+// run keeps everything up to date that follows from the core's knowledge, and the disk.
 func (c *siteCore) run(ctx context.Context) error {
+	defer c.save()
+	return run.Group(ctx, c.follow, c.keep)
+}
+
+// follow is the loop: every wake-up brings everything that follows from the core's knowledge up to date, what others wait for first.
+// Without a wake-up only what depends on the time is looked at, so that a site in which nothing happens derives nothing.
+func (c *siteCore) follow(ctx context.Context) error {
 	var done published
+	var disk schedule
 	// What the disk knew is news to everybody else.
 	c.touch()
 	timer := c.clock.NewTimer(idlePause)
 	defer timer.Stop()
-	defer c.save()
 	for {
 		woken := false
 		select {
@@ -40,16 +47,16 @@ func (c *siteCore) run(ctx context.Context) error {
 		case <-timer.C():
 		}
 		now := c.clock.Now()
+		next := c.publish(&done, now)
 		if woken {
 			c.out.targets(c.targets())
 			c.allot()
 		}
-		climbed, next := c.climb(now)
+		climbed, at := c.climb(now)
 		if woken || climbed {
 			c.out.kick()
 		}
-		next = sooner(next, c.publish(&done, now))
-		c.save()
+		next = sooner(sooner(next, at), c.saveWhenDue(&disk, now))
 		timer.Reset(pause(next, now))
 	}
 }
@@ -114,21 +121,29 @@ func (c *siteCore) climb(now time.Time) (bool, time.Time) {
 func (c *siteCore) allot() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	known := map[model.ServiceKey]bool{}
+	var fresh []model.ServiceKey
+	note := func(k model.ServiceKey) {
+		if a, held := c.vips[k]; !held || !model.VIPRange.Contains(a) {
+			fresh = append(fresh, k)
+		}
+	}
 	for _, w := range c.workloads {
 		if w.Serves() {
-			known[w.Service] = true
+			note(w.Service)
 		}
 	}
 	for _, origin := range c.imports.All() {
 		for _, r := range origin.Records {
 			if r.Service != nil {
-				known[r.Service.Service] = true
+				note(r.Service.Service)
 			}
 		}
 	}
+	if len(fresh) == 0 {
+		return
+	}
 	// Addresses of services that are gone are kept: their return should not surprise a caller that has resolved them.
-	next := vip.Allot(c.vips, slices.AppendSeq(slices.Collect(maps.Keys(c.vips)), maps.Keys(known)), model.VIPRange)
+	next := vip.Allot(c.vips, slices.AppendSeq(fresh, maps.Keys(c.vips)), model.VIPRange)
 	if !vip.Same(next, c.vips) {
 		c.vips = next
 		c.unsaved[cacheFile] = true
