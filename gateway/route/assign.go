@@ -20,6 +20,8 @@ type LocalEndpoint struct {
 type RemoteCapacity struct {
 	Cluster model.ClusterName
 	model.Capacity
+	// Stale says that the cluster has not confirmed it for too long (StaleAfter).
+	Stale bool
 }
 
 // Request is everything that one assignment is derived from. The order of its slices does not matter; Assign changes none of them
@@ -35,15 +37,16 @@ type Request struct {
 	Gateways map[model.ClusterName][]GatewayPoint
 	// Order is the policy for callers of From's region, see OrderFor.
 	Order policy.RegionOrder
-	// Ramps holds percentages from 1 to 100; an absent key is 100.
+	// Ramps holds percentages from 1 to 100, or HeldDown; an absent key is 100.
 	Ramps map[RampKey]uint32
 }
 
 // Assign decides where the callers of one locality send their calls.
 //
-// Sources of capacity stand in tiers: the callers' zone, their region, each region of the policy's order, all others. A tier serves
-// the share min(1, 1.4 × ready/total) of the calls, and what it does not serve spills over to the next tier. The tiers that together
-// serve everything share priority 0 by weight; every further tier is a priority of its own and waits for a death.
+// Sources of capacity stand in tiers: the callers' zone, their region, each region of the policy's order, all others; then the same
+// once more for capacity that is stale. A tier serves the share min(1, 1.4 × ready/total) of the calls, and what it does not serve
+// spills over to the next tier. The tiers that together serve everything share priority 0 by weight; every further tier is a priority
+// of its own and waits for a death. Capacity that is held down waits behind them.
 //
 // Endpoints that are known to be bad stand in one last priority of their own. Beside healthy ones they would make Envoy scale its
 // priorities and localities down a second time for what the shares already say; there they are reached only when nothing else is
@@ -55,33 +58,39 @@ func Assign(r Request) Assignment {
 	if len(sources) == 0 {
 		return Assignment{}
 	}
-	waiting := make([]Priority, 0, 4)
+	out := make([]Priority, 0, 6)
+	add := func(groups []Group) {
+		if len(groups) > 0 {
+			out = append(out, Priority{Groups: groups})
+		}
+	}
+	serving, waiting := split(sources)
+	add(healthyGroups(serving, endpoints))
+	for len(waiting) > 0 {
+		end := tierEnd(waiting, 0)
+		if len(out) == maxPriorities-3 {
+			end = len(waiting)
+		}
+		add(healthyGroups(waiting[:end], endpoints))
+		waiting = waiting[end:]
+	}
+	add(heldGroups(sources, endpoints))
+	add(badGroups(sources, endpoints))
+	return Assignment{Priorities: out}
+}
+
+// split divides all calls among the sources and returns those that serve them together, and the tiers that wait.
+func split(sources []source) (serving, waiting []source) {
 	remaining, first := 1.0, 0
 	for at := 0; at < len(sources); {
 		end := tierEnd(sources, at)
-		tier := sources[at:end]
-		share := divide(tier)
-		switch {
-		case share == 0:
-		case remaining > negligible:
-			take := min(remaining, share)
-			for i := range tier {
-				tier[i].part *= take / share
-			}
-			remaining -= take
+		if remaining <= negligible {
+			divide(sources[at:end], 1)
+		} else if share := divide(sources[at:end], remaining); share > 0 {
+			remaining -= share
 			first = end
-		default:
-			waiting = append(waiting, Priority{Groups: healthyGroups(tier, endpoints)})
 		}
 		at = end
 	}
-	out := make([]Priority, 0, len(waiting)+2)
-	if groups := healthyGroups(sources[:first], endpoints); len(groups) > 0 {
-		out = append(out, Priority{Groups: groups})
-	}
-	out = append(out, waiting...)
-	if groups := badGroups(sources, endpoints); len(groups) > 0 {
-		out = append(out, Priority{Groups: groups})
-	}
-	return Assignment{Priorities: out}
+	return sources[:first], sources[first:]
 }

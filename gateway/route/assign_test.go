@@ -28,7 +28,7 @@ func own(l model.Locality, ready, total int) []LocalEndpoint {
 }
 
 func far(c model.ClusterName, l model.Locality, ready, total uint32) RemoteCapacity {
-	return RemoteCapacity{c, model.Capacity{Locality: l, Ready: ready, Total: total}}
+	return RemoteCapacity{Cluster: c, Capacity: model.Capacity{Locality: l, Ready: ready, Total: total}}
 }
 
 func gateways(names ...model.ClusterName) map[model.ClusterName][]GatewayPoint {
@@ -69,6 +69,10 @@ func TestAssign(t *testing.T) {
 	draining["b"][0].Draining = true
 	half := gateways("b")
 	half["b"] = append(half["b"], GatewayPoint{Address: "192.0.2.99", Port: 15443, Reach: ReachBad})
+	leaving := gateways("b")
+	leaving["b"] = append(leaving["b"], GatewayPoint{Address: "192.0.2.99", Port: 15443, Draining: true})
+	closing := gateways("b", "c")
+	closing["b"][0].Draining = true
 	order := policy.RegionOrder{From: "eu", To: []string{"ap", "us"}}
 	only := policy.RegionOrder{From: "eu", To: []string{"us"}, Only: true}
 	ramp := func(c model.ClusterName, l model.Locality, percent uint32) map[RampKey]uint32 {
@@ -100,7 +104,9 @@ func TestAssign(t *testing.T) {
 		{"weight is the total of all zones", Request{Local: own(euA, 5, 5), Remote: []RemoteCapacity{far("b", euA, 1, 1), far("b", euB, 5, 5), far("b", euC, 9, 9)}, Gateways: gateways("b")},
 			[]string{"a@eu/a:25 b@eu/a:75"}},
 		{"a cluster stands where it is ready", Request{Local: own(euA, 1, 1), Remote: []RemoteCapacity{far("b", euA, 0, 5), far("b", usA, 5, 5)}, Gateways: gateways("b")},
-			[]string{"a@eu/a:100", "b@us/a:100"}},
+			[]string{"a@eu/a:23 b@us/a:77"}},
+		{"its far death takes nothing from who is near", Request{Local: own(euA, 1, 1), Remote: []RemoteCapacity{far("b", euA, 0, 5), far("b", usA, 0, 5), far("c", apA, 9, 9)}, Gateways: gateways("b", "c")},
+			[]string{"a@eu/a:23 c@ap/a:77", "!b@eu/a:100"}},
 		{"a dead tier gives way and keeps its endpoints", Request{Local: own(euA, 0, 3), Remote: []RemoteCapacity{far("b", usA, 3, 3)}, Gateways: gateways("b")},
 			[]string{"b@us/a:100", "!a@eu/a:100"}},
 		{"bad gateway", Request{Remote: []RemoteCapacity{far("b", euA, 3, 3), far("c", usA, 3, 3)}, Gateways: bad},
@@ -108,6 +114,9 @@ func TestAssign(t *testing.T) {
 		{"a dead sibling's calls spill over", Request{Local: own(euA, 3, 3), Remote: []RemoteCapacity{far("b", euA, 3, 3), far("c", usA, 3, 3)}, Gateways: bad},
 			[]string{"a@eu/a:70 c@us/a:30", "!b@eu/a:100"}},
 		{"draining gateway is the last resort", Request{Remote: []RemoteCapacity{far("b", euA, 3, 3)}, Gateways: draining}, []string{"!b@eu/a:100"}},
+		{"a draining gateway is left when another one is there", Request{Remote: []RemoteCapacity{far("b", euA, 3, 3)}, Gateways: leaving}, []string{"b@eu/a:100"}},
+		{"the calls of a cluster that drains spill over like a dead one's", Request{Local: own(euA, 3, 3), Remote: []RemoteCapacity{far("b", euA, 3, 3), far("c", usA, 3, 3)}, Gateways: closing},
+			[]string{"a@eu/a:70 c@us/a:30"}},
 		{"one gateway of two is bad", Request{Remote: []RemoteCapacity{far("b", euA, 3, 3)}, Gateways: half}, []string{"b@eu/a:100", "!b@eu/a:100"}},
 		{"nothing ready behind the gateway", Request{Remote: []RemoteCapacity{far("b", euA, 0, 3)}, Gateways: gateways("b")}, []string{"!b@eu/a:100"}},
 		{"a cluster without gateways does not count", Request{Local: own(euA, 3, 3), Remote: []RemoteCapacity{far("b", euA, 30, 30), far("c", usA, 1, 1)}, Gateways: gateways("c")},

@@ -16,13 +16,11 @@ type capacityState struct {
 	available bool
 	// since is when the present state began: its death, or its return.
 	since time.Time
-	// percent is 100 unless it climbs.
+	// percent is 100 unless it climbs or is held down.
 	percent uint32
+	// deaths counts those that followed each other closely; 0 once it has lived long enough since the last one.
+	deaths int
 }
-
-// Available is a complete observation: for each known capacity whether something is ready there and can be reached. A capacity that
-// is missing is unavailable.
-type Available map[RampKey]bool
 
 // RampChange is the action of Step: the capacity may now take Percent of its share. 100 ends a ramp, as does a death.
 type RampChange struct {
@@ -34,14 +32,28 @@ const (
 	rampStep = 10 * time.Second
 	// forgetAfter is how long a capacity that is gone counts as dead rather than unknown.
 	forgetAfter = 10 * time.Minute
-	whole       = 100
+	// closely is how soon after a return (or after the hold that followed it) a death counts together with the one before. Capacity
+	// that was dead for longer does not flap.
+	closely = time.Minute
+	whole   = 100
 )
+
+// StaleAfter is how old a cluster's last confirmation of its records may be before their capacity is RemoteCapacity.Stale.
+const StaleAfter = 5 * time.Minute
 
 // rampPercents are the steps of a ramp, each rampStep long. After them it is over.
 var rampPercents = [...]uint32{10, 25, 50}
 
+// holdTimes are how long a capacity is held down after its third, fourth … death in close succession; the last one is for all further
+// deaths. One that dies and comes back, even twice, is not held down.
+var holdTimes = [...]time.Duration{10 * time.Second, 20 * time.Second, 40 * time.Second, time.Minute}
+
+// freeDeaths is how many deaths in close succession are taken for restarts.
+const freeDeaths = 2
+
 // Step observes all capacities at now. Capacity that was available, died and is available again climbs 10, 25, 50, 100 % over 30 s;
-// what becomes available for the first time has 100 %. The changed ramps are in no particular order.
+// what becomes available for the first time has 100 %. Capacity that dies again and again is HeldDown for a while, 10 s to a minute by
+// the number of its deaths, before it climbs. The changed ramps are in no particular order.
 func (f Failback) Step(observed Available, now time.Time) (Failback, []RampChange) {
 	changed := map[RampKey]capacityState{}
 	var actions []RampChange
@@ -83,26 +95,69 @@ func (f Failback) with(changed map[RampKey]capacityState, forgotten []RampKey) F
 }
 
 func (s capacityState) step(available bool, now time.Time) capacityState {
+	if s.since.After(now) {
+		// The clock was set back, perhaps while nobody ran. A ramp must not take longer for it.
+		s.since = now
+	}
+	age := now.Sub(s.since)
 	switch {
 	case available && !s.available:
-		return capacityState{available: true, since: now, percent: rampPercents[0]}
+		deaths := s.deaths
+		if age >= closely {
+			deaths = 1
+		}
+		s = capacityState{available: true, since: now, deaths: deaths}
+		s.percent = s.allowed(0)
 	case !available && s.available:
-		return capacityState{since: now, percent: whole}
+		deaths := 1
+		if age < s.hold()+closely {
+			deaths += s.deaths
+		}
+		s = capacityState{since: now, percent: whole, deaths: min(deaths, freeDeaths+len(holdTimes))}
 	case available && s.percent < whole:
-		s.percent = rampPercent(now.Sub(s.since))
+		s.percent = s.allowed(age)
+	case available && s.deaths > 0 && age >= s.hold()+closely:
+		s.deaths = 0
 	}
 	return s
 }
 
-func rampPercent(age time.Duration) uint32 {
-	step := int(max(0, age) / rampStep)
-	if step >= len(rampPercents) {
-		return whole
+// hold is how long the capacity is held down after its return.
+func (s capacityState) hold() time.Duration {
+	if s.deaths <= freeDeaths {
+		return 0
 	}
-	return rampPercents[step]
+	return holdTimes[min(s.deaths-freeDeaths, len(holdTimes))-1]
 }
 
-// Ramps returns the capacities that climb and their percentages, as Request and snapshot.Inputs take them. The map is the caller's.
+// allowed is the percentage for a capacity that returned age ago.
+func (s capacityState) allowed(age time.Duration) uint32 {
+	climbed := age - s.hold()
+	if climbed < 0 {
+		return HeldDown
+	}
+	if step := int(climbed / rampStep); step < len(rampPercents) {
+		return rampPercents[step]
+	}
+	return whole
+}
+
+// next is when allowed changes for a capacity that is held down or climbs.
+func (s capacityState) next() time.Time {
+	at := s.since.Add(s.hold())
+	if s.percent == HeldDown {
+		return at
+	}
+	for _, p := range rampPercents {
+		at = at.Add(rampStep)
+		if p == s.percent {
+			break
+		}
+	}
+	return at
+}
+
+// Ramps returns the capacities that climb or are held down and their percentages, as Request and snapshot.Inputs take them. The map is the caller's.
 func (f Failback) Ramps() map[RampKey]uint32 {
 	out := map[RampKey]uint32{}
 	for k, s := range f.known {
@@ -113,46 +168,16 @@ func (f Failback) Ramps() map[RampKey]uint32 {
 	return out
 }
 
-// NextDeadline returns when Step has something to do although nothing new is observed; false when no capacity climbs.
+// NextDeadline returns when Step has something to do although nothing new is observed; false when no capacity climbs or is held down.
 func (f Failback) NextDeadline() (time.Time, bool) {
 	var next time.Time
 	for _, s := range f.known {
 		if s.percent == whole {
 			continue
 		}
-		for i, p := range rampPercents {
-			at := s.since.Add(time.Duration(i+1) * rampStep)
-			if p == s.percent && (next.IsZero() || at.Before(next)) {
-				next = at
-			}
+		if at := s.next(); next.IsZero() || at.Before(next) {
+			next = at
 		}
 	}
 	return next, !next.IsZero()
-}
-
-// Observe adds one service's capacities to an observation: a locality of this cluster is available while an endpoint of it is, and
-// one of another cluster while something is ready there and a gateway of the cluster leads to it. A cluster whose gateways are all
-// out of reach is as dead as one with nothing ready.
-func (a Available) Observe(r Request) {
-	for _, e := range r.Local {
-		k := RampKey{Service: r.Service, Cluster: r.Cluster, Locality: e.Locality}
-		a[k] = a[k] || e.Available
-	}
-	for _, c := range r.Remote {
-		if c.Cluster == r.Cluster {
-			continue
-		}
-		k := RampKey{Service: r.Service, Cluster: c.Cluster, Locality: c.Locality}
-		a[k] = a[k] || c.Ready > 0 && reachable(r.Gateways[c.Cluster])
-	}
-}
-
-// reachable reports whether some point takes new calls.
-func reachable(points []GatewayPoint) bool {
-	for _, p := range points {
-		if p.usable() {
-			return true
-		}
-	}
-	return false
 }

@@ -18,14 +18,7 @@ var (
 func at(seconds int) time.Time { return noon.Add(time.Duration(seconds) * time.Second) }
 
 func TestReturningCapacityClimbs(t *testing.T) {
-	steps := []struct {
-		name     string
-		second   int
-		observed Available
-		ramp     uint32 // 0: none
-		changes  []RampChange
-		deadline int // 0: none
-	}{
+	steps := []failbackStep{
 		{"first sight takes all", 0, Available{keyB: true}, 0, nil, 0},
 		{"dies", 60, Available{keyB: false}, 0, nil, 0},
 		{"returns", 100, Available{keyB: true}, 10, []RampChange{{keyB, 10}}, 110},
@@ -33,19 +26,76 @@ func TestReturningCapacityClimbs(t *testing.T) {
 		{"second step", 110, Available{keyB: true}, 25, []RampChange{{keyB, 25}}, 120},
 		{"third step, late", 127, Available{keyB: true}, 50, []RampChange{{keyB, 50}}, 130},
 		{"done", 130, Available{keyB: true}, 0, []RampChange{{keyB, 100}}, 0},
-		{"dies by disappearing", 140, nil, 0, nil, 0},
-		{"returns again", 150, Available{keyB: true}, 10, []RampChange{{keyB, 10}}, 160},
-		{"dies while it climbs", 155, Available{keyB: false}, 0, []RampChange{{keyB, 100}}, 0},
-		{"starts from the bottom", 156, Available{keyB: true}, 10, []RampChange{{keyB, 10}}, 166},
-		{"gone", 170, nil, 0, []RampChange{{keyB, 100}}, 0},
-		{"and forgotten", 170 + 600, nil, 0, nil, 0},
-		{"is first seen again", 800, Available{keyB: true}, 0, nil, 0},
+		{"dies by disappearing", 170, nil, 0, nil, 0},
+		{"returns again", 180, Available{keyB: true}, 10, []RampChange{{keyB, 10}}, 190},
+		{"dies while it climbs", 185, Available{keyB: false}, 0, []RampChange{{keyB, 100}}, 0},
+		{"starts from the bottom", 186, Available{keyB: true}, 10, []RampChange{{keyB, 10}}, 196},
+		{"gone", 200, nil, 0, []RampChange{{keyB, 100}}, 0},
+		{"and forgotten", 200 + 600, nil, 0, nil, 0},
+		{"is first seen again", 900, Available{keyB: true}, 0, nil, 0},
 	}
+	walk(t, steps)
+}
+
+func TestCapacityThatDiesAgainAndAgainIsHeldDown(t *testing.T) {
+	up, down, held := Available{keyB: true}, Available{keyB: false}, []RampChange{{keyB, HeldDown}}
+	walk(t, []failbackStep{
+		{"first sight", 0, up, 0, nil, 0},
+		{"first death", 1, down, 0, nil, 0},
+		{"a restart costs a ramp", 2, up, 10, []RampChange{{keyB, 10}}, 12},
+		{"second death", 3, down, 0, []RampChange{{keyB, 100}}, 0},
+		{"and so does a second one", 4, up, 10, []RampChange{{keyB, 10}}, 14},
+		{"third death", 5, down, 0, []RampChange{{keyB, 100}}, 0},
+		{"held down", 6, up, isHeld, held, 16},
+		{"still", 15, up, isHeld, nil, 16},
+		{"climbs", 16, up, 10, []RampChange{{keyB, 10}}, 26},
+		{"and on", 30, up, 25, []RampChange{{keyB, 25}}, 36},
+		{"fourth death", 31, down, 0, []RampChange{{keyB, 100}}, 0},
+		{"held down for longer", 32, up, isHeld, held, 52},
+		{"climbed", 90, up, 0, []RampChange{{keyB, 100}}, 0},
+		{"lives", 120, up, 0, nil, 0},
+		{"a death after a quiet time is the first", 130, down, 0, nil, 0},
+		{"returns", 131, up, 10, []RampChange{{keyB, 10}}, 141},
+		{"dies", 132, down, 0, []RampChange{{keyB, 100}}, 0},
+		{"returns", 133, up, 10, []RampChange{{keyB, 10}}, 143},
+		{"dies a third time, for long", 134, down, 0, []RampChange{{keyB, 100}}, 0},
+		{"that is no flapping", 200, up, 10, []RampChange{{keyB, 10}}, 210},
+	})
+}
+
+func TestAClockThatIsSetBackDoesNotStopARamp(t *testing.T) {
+	f, _ := Failback{}.Step(Available{keyB: true}, at(0))
+	f, _ = f.Step(Available{keyB: false}, at(7200))
+	f, _ = f.Step(Available{keyB: true}, at(7201))
+	f, _ = f.Step(Available{keyB: true}, at(1))
+	if deadline, _ := f.NextDeadline(); f.Ramps()[keyB] != 10 || !deadline.Equal(at(11)) {
+		t.Errorf("an hour back: %v until %v", f.Ramps(), deadline)
+	}
+}
+
+// isHeld stands for HeldDown where 0 means none.
+const isHeld = 1000
+
+type failbackStep = struct {
+	name     string
+	second   int
+	observed Available
+	ramp     uint32 // 0: none
+	changes  []RampChange
+	deadline int // 0: none
+}
+
+func walk(t *testing.T, steps []failbackStep) {
+	t.Helper()
 	var f Failback
 	for _, s := range steps {
 		next, changes := f.Step(s.observed, at(s.second))
 		f = next
-		if got := f.Ramps()[keyB]; got != s.ramp {
+		got, limited := f.Ramps()[keyB]
+		if limited && got == HeldDown {
+			got = isHeld
+		}
+		if got != s.ramp {
 			t.Fatalf("%s: ramp %d, want %d", s.name, got, s.ramp)
 		}
 		if len(changes) != len(s.changes) || len(changes) > 0 && !reflect.DeepEqual(changes, s.changes) {
@@ -66,7 +116,8 @@ func TestCapacityThatStartsUnavailableDoesNotClimb(t *testing.T) {
 	}
 }
 
-// Whatever happens, stepping at each deadline ends every ramp of what stays available within 30 s, and the old state is untouched.
+// Whatever happens, stepping at each deadline ends every ramp of what stays available within 30 s and the longest hold, and the old
+// state is untouched.
 func TestRampsEnd(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var f Failback
@@ -86,7 +137,7 @@ func TestRampsEnd(t *testing.T) {
 			}
 			f = next
 		}
-		end := now.Add(30 * time.Second)
+		end := now.Add(90 * time.Second)
 		up := Available{}
 		for k := range f.Ramps() {
 			up[k] = true

@@ -2,6 +2,7 @@ package route
 
 import (
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"testing"
@@ -38,7 +39,7 @@ func genRequest(t *rapid.T, collisions bool) Request {
 	for _, c := range clusters {
 		for _, l := range rapid.SliceOfNDistinct(genLocality, 0, 3, func(l model.Locality) model.Locality { return l }).Draw(t, "localities") {
 			total := rapid.Uint32Range(0, 20).Draw(t, "total")
-			r.Remote = append(r.Remote, RemoteCapacity{c, model.Capacity{Locality: l, Ready: rapid.Uint32Range(0, total).Draw(t, "ready"), Total: total}})
+			r.Remote = append(r.Remote, RemoteCapacity{Cluster: c, Capacity: model.Capacity{Locality: l, Ready: rapid.Uint32Range(0, total).Draw(t, "ready"), Total: total}, Stale: rapid.IntRange(0, 3).Draw(t, "stale") == 0})
 			if rapid.IntRange(0, 3).Draw(t, "climbs") == 0 {
 				r.Ramps[RampKey{r.Service, c, l}] = rapid.SampledFrom([]uint32{0, 10, 25, 50, 100}).Draw(t, "percent")
 			}
@@ -109,9 +110,11 @@ func TestAssignmentsAreWellFormed(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) { checkShape(t, Assign(genRequest(t, rapid.Bool().Draw(t, "collisions")))) })
 }
 
-// admitted lists the addresses that an assignment must hold and whether any of them takes calls.
+// admitted lists the addresses that an assignment must hold and whether any of them takes calls. Gateways that drain belong to it only
+// when none does.
 func admitted(r Request) (addresses map[string]bool, usable bool) {
 	addresses = map[string]bool{}
+	var draining []string
 	in := func(l model.Locality) bool {
 		return !r.Order.Only || l.Region == r.From.Region || slices.Contains(r.Order.To, l.Region)
 	}
@@ -130,10 +133,19 @@ func admitted(r Request) (addresses map[string]bool, usable bool) {
 			continue
 		}
 		for _, g := range r.Gateways[c.Cluster] {
-			addresses[fmt.Sprint(g.Address, g.Port)] = true
+			at := fmt.Sprint(g.Address, g.Port)
+			if g.Draining {
+				draining = append(draining, at)
+				continue
+			}
+			addresses[at] = true
 			usable = usable || c.Ready > 0 && g.usable()
 		}
 	}
+	for _, at := range draining {
+		addresses[at] = addresses[at] || !usable
+	}
+	maps.DeleteFunc(addresses, func(_ string, in bool) bool { return !in })
 	return addresses, usable
 }
 

@@ -3,6 +3,8 @@ package route
 // placer lays out endpoints, each address once.
 type placer struct {
 	endpoints []Endpoint
+	// good is how many of them are healthy, once all of those are laid out.
+	good int
 	// index is nil while a scan is cheaper.
 	index map[address]bool
 }
@@ -29,12 +31,14 @@ func place(r *Request, sources []source) ([]source, []Endpoint) {
 	for i := range sources {
 		sources[i].healthy = p.add(&sources[i], true)
 	}
+	p.good = len(p.endpoints)
 	for i := range sources {
 		sources[i].bad = p.add(&sources[i], false)
 	}
 	kept := sources[:0]
 	for _, s := range sources {
-		if s.healthy.len()+s.bad.len() > 0 {
+		s.absent = s.absent || s.left
+		if s.absent || s.healthy.len()+s.bad.len() > 0 {
 			s.settle(r)
 			kept = append(kept, s)
 		}
@@ -43,6 +47,9 @@ func place(r *Request, sources []source) ([]source, []Endpoint) {
 }
 
 // add appends the source's endpoints of the given health that nobody has yet.
+//
+// A gateway that drains is left out, unless nothing better is left: Envoy then ends the connections that it holds to it as soon as
+// they are idle, and the gateway can go. Kept as a last resort, they would stay open until the gateway cuts them.
 func (p *placer) add(s *source, healthy bool) span {
 	from := len(p.endpoints)
 	for _, e := range s.local {
@@ -53,6 +60,10 @@ func (p *placer) add(s *source, healthy bool) span {
 	for _, g := range s.points {
 		// Nothing ready behind a gateway is as good as no gateway.
 		good := s.ready > 0 && g.usable()
+		if g.Draining && p.good > 0 {
+			s.left = true
+			continue
+		}
 		if good == healthy && !p.taken(address{g.Address, g.Port}) {
 			p.endpoints = append(p.endpoints, Endpoint{Address: g.Address, Port: g.Port, Weight: 1, Healthy: healthy, Gateway: true})
 		}
@@ -78,19 +89,22 @@ func (p *placer) taken(a address) bool {
 // settle fixes what the source can serve, now that its endpoints are known.
 func (s *source) settle(r *Request) {
 	if len(s.local) > 0 {
-		s.total = float64(s.healthy.len() + s.bad.len())
-		r.addReady(s, s.locality, float64(s.healthy.len()))
+		s.ready, s.total = float64(s.healthy.len()), float64(s.healthy.len()+s.bad.len())
+		r.addReady(s, s.locality, s.ready)
 	}
 	if s.healthy.len() == 0 {
 		s.ready, s.steady, s.climbing = 0, 0, 0
 	}
 }
 
-// healthyGroups makes groups of the sources' healthy endpoints, weighted by their parts.
+// serves reports whether calls may be sent to the source as long as others live.
+func (s *source) serves() bool { return s.steady+s.climbing > 0 }
+
+// healthyGroups makes groups of the healthy endpoints of sources that serve, weighted by their parts.
 func healthyGroups(sources []source, endpoints []Endpoint) []Group {
 	sum, n := 0.0, 0
 	for i := range sources {
-		if s := &sources[i]; s.healthy.len() > 0 {
+		if s := &sources[i]; s.serves() {
 			sum, n = sum+s.part, n+1
 		}
 	}
@@ -99,8 +113,19 @@ func healthyGroups(sources []source, endpoints []Endpoint) []Group {
 	}
 	out := make([]Group, 0, n)
 	for i := range sources {
-		if s := &sources[i]; s.healthy.len() > 0 {
+		if s := &sources[i]; s.serves() {
 			out = append(out, s.group(s.healthy.of(endpoints), weight(s.part, sum)))
+		}
+	}
+	return out
+}
+
+// heldGroups makes groups of all healthy endpoints of sources that are held down, weighted by what is ready.
+func heldGroups(sources []source, endpoints []Endpoint) []Group {
+	var out []Group
+	for i := range sources {
+		if s := &sources[i]; s.healthy.len() > 0 && !s.serves() {
+			out = append(out, s.group(s.healthy.of(endpoints), uint32(min(maxWeight, max(1, s.ready)))))
 		}
 	}
 	return out

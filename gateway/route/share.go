@@ -20,22 +20,23 @@ func tierEnd(sources []source, at int) int {
 	return end
 }
 
-// divide sets each source's part of all calls as if its tier were the first, and returns their sum: the tier's share.
+// divide sets each source's part of all calls when its tier is asked to serve the part demand of them, and returns their sum.
 //
 // Capacity that fails back gets exactly its percentage of what it would get without a ramp. The steady capacity beside it takes up
-// what overprovisioning lets it, as it did before the return; the rest spills over.
-func divide(tier []source) float64 {
+// what overprovisioning lets it, as it did before the return; the rest spills over. Capacity that is held down gets nothing, as if it
+// were dead.
+func divide(tier []source, demand float64) float64 {
 	var ready, steady, climbing, total float64
 	for _, s := range tier {
-		ready, steady, climbing, total = ready+s.ready, steady+s.steady, climbing+s.climbing*s.ramp, total+s.total
+		ready, steady, climbing, total = ready+s.steady+s.climbing, steady+s.steady, climbing+s.climbing*s.ramp, total+s.total
 	}
 	if ready == 0 {
 		return 0
 	}
-	each := min(1/ready, overprovisioning/total)
+	each := min(demand/ready, overprovisioning/total)
 	eachSteady := 0.0
 	if steady > 0 {
-		eachSteady = min((1-climbing*each)/steady, overprovisioning/total)
+		eachSteady = min((demand-climbing*each)/steady, overprovisioning/total)
 	}
 	share := 0.0
 	for i := range tier {

@@ -13,11 +13,16 @@ type source struct {
 	cluster  model.ClusterName
 	locality model.Locality
 	rank     int
-	// ready is the capacity that can be reached: steady is used in full, climbing fails back and gives only the part ramp of itself.
+	// ready is the capacity that can be reached: steady is used in full, climbing fails back and gives only the part ramp of itself,
+	// and the rest is held down.
 	ready, steady, climbing, total float64
 	ramp                           float64
 	local                          []LocalEndpoint
 	points                         []GatewayPoint
+	// absent is capacity of a cluster that does not serve in this tier: it needs no endpoints to count in the tier's total.
+	absent bool
+	// left says that a gateway that drains was left out.
+	left bool
 	// healthy and bad are the source's endpoints as place lays them out.
 	healthy, bad span
 	// part is the source's part of the calls.
@@ -28,12 +33,17 @@ const (
 	rankZone = iota
 	rankRegion
 	rankOrder
-	// maxOrder bounds the tiers, so that priorities stay within Envoy's 128: regions listed later share a tier.
+	// maxOrder bounds the regions that the policy puts in order: those listed later share a tier.
 	maxOrder = 100
 	rankRest = rankOrder + maxOrder
+	// rankStale is added to the rank of what is stale.
+	rankStale = rankRest + 1
 	// rankNever is for regions that the policy leaves out.
 	rankNever = math.MaxInt
 )
+
+// maxPriorities is how many Envoy can hold; the tiers that would need more share one.
+const maxPriorities = 128
 
 // rank is the tier of a locality; smaller is nearer.
 func (r *Request) rank(l model.Locality) int {
@@ -55,17 +65,25 @@ func (r *Request) rank(l model.Locality) int {
 // addReady counts ready capacity of one locality. Where several localities of a source climb, the slowest ramp counts: calls can not
 // be told to prefer the others.
 func (r *Request) addReady(s *source, l model.Locality, ready float64) {
-	s.ready += ready
-	percent, climbs := r.Ramps[RampKey{Service: r.Service, Cluster: s.cluster, Locality: l}]
-	if !climbs || percent >= whole || ready == 0 {
+	percent := r.ramp(s.cluster, l)
+	switch {
+	case ready == 0 || percent == HeldDown:
+	case percent >= whole:
 		s.steady += ready
-		return
+	default:
+		if ramp := float64(percent) / whole; s.climbing == 0 || ramp < s.ramp {
+			s.ramp = ramp
+		}
+		s.climbing += ready
 	}
-	ramp := float64(max(1, percent)) / whole
-	if s.climbing == 0 || ramp < s.ramp {
-		s.ramp = ramp
+}
+
+// ramp is the percentage of its share that the capacity of a locality may take.
+func (r *Request) ramp(c model.ClusterName, l model.Locality) uint32 {
+	if percent, limited := r.Ramps[RampKey{Service: r.Service, Cluster: c, Locality: l}]; limited {
+		return percent
 	}
-	s.climbing += ready
+	return whole
 }
 
 // collect appends the sources that the policy admits, nearest first.
@@ -87,38 +105,13 @@ func collect(r *Request, to []source) []source {
 		for n < len(remote) && remote[n].Cluster == remote[0].Cluster {
 			n++
 		}
-		if s, ok := r.remote(remote[:n]); ok {
-			to = append(to, s)
-		}
+		to = r.remote(remote[:n], to)
 		remote = remote[n:]
 	}
 	slices.SortFunc(to, func(a, b source) int {
 		return cmp.Or(cmp.Compare(a.rank, b.rank), cmp.Compare(a.cluster, b.cluster), a.locality.Compare(b.locality))
 	})
 	return to
-}
-
-// remote makes one source of a whole cluster. A passthrough gateway picks among all ready workloads of its cluster and can not be
-// told to keep to a zone; so all of the cluster's capacity counts, in the tier of the nearest locality where something is ready.
-func (r *Request) remote(capacity []RemoteCapacity) (source, bool) {
-	s := source{cluster: capacity[0].Cluster, rank: rankNever}
-	if s.cluster == r.Cluster {
-		return source{}, false
-	}
-	s.points = sorted(r.Gateways[s.cluster], comparePoint)
-	for _, c := range capacity {
-		r.addReady(&s, c.Locality, float64(c.Ready))
-		s.total += float64(max(c.Ready, c.Total))
-	}
-	for _, c := range capacity {
-		if s.ready > 0 && c.Ready == 0 {
-			continue
-		}
-		if rank := r.rank(c.Locality); rank < s.rank {
-			s.rank, s.locality = rank, c.Locality
-		}
-	}
-	return s, s.rank != rankNever
 }
 
 // SortLocal orders endpoints as Assign likes them.
@@ -137,7 +130,18 @@ func compareLocal(a, b LocalEndpoint) int {
 
 func compareRemote(a, b RemoteCapacity) int {
 	return cmp.Or(cmp.Compare(a.Cluster, b.Cluster), a.Locality.Compare(b.Locality), cmp.Compare(a.Ready, b.Ready),
-		cmp.Compare(a.Total, b.Total))
+		cmp.Compare(a.Total, b.Total), compareStale(a.Stale, b.Stale))
+}
+
+func compareStale(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
+	default:
+		return 1
+	}
 }
 
 func comparePoint(a, b GatewayPoint) int {

@@ -151,6 +151,32 @@ func TestPoliciesAndRampsReachTheAssignments(t *testing.T) {
 	}
 }
 
+func TestStaleImportsServeBehindTheFresh(t *testing.T) {
+	in := base()
+	fresh := Build(in)
+	for i := range in.Imports {
+		in.Imports[i].Stale = in.Imports[i].Cluster == "b"
+	}
+	stale := Build(in)
+	last := func(s *Snapshot) model.ClusterName {
+		a, _ := s.Services[0].For(euA)
+		p := a.Assignment.Priorities
+		return p[len(p)-1].Groups[0].Cluster
+	}
+	if last(fresh) == "b" || last(stale) != "b" {
+		t.Errorf("cluster b is not behind when it is stale: %s, %s when fresh", last(stale), last(fresh))
+	}
+	if fresh.Services[0].Digest == stale.Services[0].Digest || fresh.Services[0].ConfigDigest != stale.Services[0].ConfigDigest {
+		t.Error("age does not change the assignments alone")
+	}
+	for i := range in.Imports {
+		in.Imports[i].Stale = true
+	}
+	if all := Build(in); all.Digest != fresh.Digest {
+		t.Error("age alone changes the snapshot")
+	}
+}
+
 func TestRefusedImports(t *testing.T) {
 	tests := []struct {
 		name   string

@@ -24,6 +24,7 @@ type imported struct {
 	cluster     model.ClusterName
 	incarnation uint64
 	record      *model.ServiceRecord
+	stale       bool
 }
 
 // claim is one port of a service as its first claimant declares it: this cluster, else the oldest member. Only those that declare
@@ -63,7 +64,7 @@ func (b *builder) services() []*service {
 			continue
 		}
 		s := get(imp.Record.Service)
-		s.imports = append(s.imports, imported{imp.Cluster, b.in.Members[imp.Cluster].Incarnation, &imp.Record})
+		s.imports = append(s.imports, imported{imp.Cluster, b.in.Members[imp.Cluster].Incarnation, &imp.Record, imp.Stale})
 	}
 	out := make([]*service, 0, len(byKey))
 	for _, s := range byKey {
@@ -98,7 +99,7 @@ func (b *builder) accept(imp *Import) bool {
 // gathered them; the choice is stable.
 func (b *builder) oncePerCluster(s *service) {
 	slices.SortFunc(s.imports, func(x, y imported) int {
-		if c := cmp.Or(cmp.Compare(x.incarnation, y.incarnation), cmp.Compare(x.cluster, y.cluster)); c != 0 {
+		if c := cmp.Or(cmp.Compare(x.incarnation, y.incarnation), cmp.Compare(x.cluster, y.cluster), freshFirst(x.stale, y.stale)); c != 0 {
 			return c
 		}
 		return strings.Compare(b.recordDigest(x.record), b.recordDigest(y.record))
@@ -110,6 +111,17 @@ func (b *builder) oncePerCluster(s *service) {
 		b.problem("service %s of cluster %q was given twice: one record is left out", s.key, x.cluster)
 		return true
 	})
+}
+
+func freshFirst(x, y bool) int {
+	switch {
+	case x == y:
+		return 0
+	case y:
+		return -1
+	default:
+		return 1
+	}
 }
 
 func (b *builder) recordDigest(r *model.ServiceRecord) string {
@@ -144,7 +156,7 @@ func (b *builder) claim(s *service) {
 			}
 			c.last = imp.cluster
 			for _, capacity := range imp.record.Capacity {
-				c.remote = append(c.remote, route.RemoteCapacity{Cluster: imp.cluster, Capacity: capacity})
+				c.remote = append(c.remote, route.RemoteCapacity{Cluster: imp.cluster, Capacity: capacity, Stale: imp.stale})
 			}
 		}
 	}

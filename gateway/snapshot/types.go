@@ -32,7 +32,7 @@ type Inputs struct {
 	Bundles []model.Bundle
 	// VIPs are the virtual addresses that this site has allotted.
 	VIPs map[model.ServiceKey]netip.Addr
-	// Ramps limits recovering capacity while it fails back, in percent of its share; an absent key is 100.
+	// Ramps limits recovering capacity while it fails back, in percent of its share or route.HeldDown; an absent key is 100.
 	Ramps map[route.RampKey]uint32
 }
 
@@ -40,6 +40,8 @@ type Inputs struct {
 type Import struct {
 	Cluster model.ClusterName
 	Record  model.ServiceRecord
+	// Stale says that the cluster has not confirmed it for longer than route.StaleAfter: it serves behind what is fresh.
+	Stale bool
 }
 
 // Snapshot is what a site's proxies are configured from.
