@@ -27,6 +27,8 @@ type coreCache struct {
 	State   []byte            `json:"state"`
 	Imports []byte            `json:"imports"`
 	VIPs    map[string]string `json:"vips"`
+	// Failback is what was dead or failing back: what returns after a restart climbs as it would have.
+	Failback json.RawMessage `json:"failback,omitempty"`
 }
 
 // heldBundle is one believed bundle on disk.
@@ -90,6 +92,11 @@ func (c *siteCore) loadCache() error {
 			c.vips[model.ServiceKey{Namespace: namespace, Name: service}] = a
 		}
 	}
+	if len(cached.Failback) > 0 {
+		if err := json.Unmarshal(cached.Failback, &c.failback); err != nil {
+			c.logger.Error("which capacity was failing back cannot be read from the disk; what returns takes its whole share at once", "error", err)
+		}
+	}
 	if len(cached.State) > 0 {
 		var p hansev1.State
 		if err := proto.Unmarshal(cached.State, &p); err != nil {
@@ -116,6 +123,9 @@ func (c *siteCore) marshalCache() ([]byte, error) {
 		}
 	}
 	if cached.Imports, err = c.imports.Marshal(); err != nil {
+		return nil, err
+	}
+	if cached.Failback, err = json.Marshal(c.failback); err != nil {
 		return nil, err
 	}
 	return json.Marshal(cached)

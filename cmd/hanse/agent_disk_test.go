@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/hanse-mesh/hanse/gateway/route"
 )
 
 // saved is a folder in which a site that knew much has left its files, and that site.
@@ -212,4 +214,43 @@ func TestTheDiskIsWrittenApartAndNotForEveryChange(t *testing.T) {
 	// Whom the site believes is not left to the next crash.
 	s.unsaved[bundlesFile] = true
 	look(2*saveDelay, 0, true)
+}
+
+func TestWhatWasDeadBeforeARestartStillClimbs(t *testing.T) {
+	dir, own := t.TempDir(), newPeer(t, "eu", 1)
+	w := workload("pay-1", "pay")
+	observe := func(s *site, ready bool, second int) map[route.RampKey]uint32 {
+		w.Health.Ready = ready
+		s.source(all(w))
+		s.climb(start.Add(time.Duration(second) * time.Second))
+		return s.failback.Ramps()
+	}
+	before := newSite(t, dir, own)
+	observe(before, true, 0)
+	if before.unsaved[cacheFile] {
+		t.Error("what is merely there is written to disk")
+	}
+	observe(before, false, 1)
+	if !before.unsaved[cacheFile] {
+		t.Fatal("a death is not written to disk")
+	}
+	before.save()
+	if observe(before, false, 2); before.unsaved[cacheFile] {
+		t.Error("the disk is written although nothing changed")
+	}
+	after := newSite(t, dir, own)
+	if err := after.load(); err != nil {
+		t.Fatal(err)
+	}
+	if got := observe(after, true, 3); len(got) != 1 {
+		t.Errorf("it takes its whole share at once: %v", got)
+	}
+	path := filepath.Join(dir, cacheFile)
+	if err := os.WriteFile(path, []byte(`{"state":"","imports":"","vips":{"pay.shop":"127.64.0.9"},"failback":{"no":"list"}}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	damaged := newSite(t, dir, own)
+	if err := damaged.load(); err != nil || damaged.log.count("failing back") != 1 || len(damaged.vips) != 1 {
+		t.Errorf("a memory that cannot be read: %v, %d addresses, log %s", err, len(damaged.vips), damaged.log.text.String())
+	}
 }

@@ -112,6 +112,9 @@ func (c *siteCore) climb(now time.Time) (bool, time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	next, moved := c.failback.Step(observed, now)
+	if next.Revision() != c.failback.Revision() {
+		c.unsaved[cacheFile] = true
+	}
 	c.failback = next
 	at, _ := c.failback.NextDeadline()
 	return len(moved) > 0, at

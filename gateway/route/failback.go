@@ -9,6 +9,8 @@ import (
 // connection pools are cold. The zero value knows no capacity. Values are immutable and may be shared.
 type Failback struct {
 	known map[RampKey]capacityState
+	// revision counts the changes of what a restart must not forget.
+	revision uint64
 }
 
 // capacityState is what is remembered of one capacity.
@@ -58,6 +60,7 @@ func (f Failback) Step(observed Available, now time.Time) (Failback, []RampChang
 	changed := map[RampKey]capacityState{}
 	var actions []RampChange
 	var forgotten []RampKey
+	revision := f.revision
 	for k, available := range observed {
 		// What has never been available has nothing to fail back from: a workload that starts takes its share as soon as it is ready.
 		if _, ok := f.known[k]; !ok && available {
@@ -70,18 +73,22 @@ func (f Failback) Step(observed Available, now time.Time) (Failback, []RampChang
 		if after != before {
 			changed[k] = after
 		}
+		if after.memory() != before.memory() {
+			revision++
+		}
 		if after.percent != before.percent {
 			actions = append(actions, RampChange{Key: k, Percent: after.percent})
 		}
 		if !present && now.Sub(after.since) >= forgetAfter {
 			forgotten = append(forgotten, k)
+			revision++
 		}
 	}
-	return f.with(changed, forgotten), actions
+	return f.with(changed, forgotten, revision), actions
 }
 
 // with copies only when something changed, because most observations change nothing.
-func (f Failback) with(changed map[RampKey]capacityState, forgotten []RampKey) Failback {
+func (f Failback) with(changed map[RampKey]capacityState, forgotten []RampKey, revision uint64) Failback {
 	if len(changed) == 0 && len(forgotten) == 0 {
 		return f
 	}
@@ -91,7 +98,7 @@ func (f Failback) with(changed map[RampKey]capacityState, forgotten []RampKey) F
 	for _, k := range forgotten {
 		delete(known, k)
 	}
-	return Failback{known: known}
+	return Failback{known: known, revision: revision}
 }
 
 func (s capacityState) step(available bool, now time.Time) capacityState {

@@ -17,13 +17,25 @@ type remembered struct {
 	Deaths    int       `json:"deaths,omitempty"`
 }
 
+// memory is what of a state a restart must not forget: the zero value for capacity that is merely there, which is seen again.
+func (s capacityState) memory() remembered {
+	if s.available && s.percent == whole && s.deaths == 0 {
+		return remembered{}
+	}
+	return remembered{Available: s.available, Since: s.since.UTC(), Climbs: s.percent < whole, Deaths: s.deaths}
+}
+
+// Revision changes when what MarshalJSON writes does.
+func (f Failback) Revision() uint64 { return f.revision }
+
 // MarshalJSON writes what a restart must not forget: capacity that is dead, that climbs or is held down, and that died lately. Equal
-// memories give equal bytes. What is merely there is left out: it is seen again.
+// memories give equal bytes.
 func (f Failback) MarshalJSON() ([]byte, error) {
 	list := []remembered{}
 	for k, s := range f.known {
-		if !s.available || s.percent < whole || s.deaths > 0 {
-			list = append(list, remembered{RampKey: k, Available: s.available, Since: s.since.UTC(), Climbs: s.percent < whole, Deaths: s.deaths})
+		if r := s.memory(); r != (remembered{}) {
+			r.RampKey = k
+			list = append(list, r)
 		}
 	}
 	slices.SortFunc(list, func(a, b remembered) int { return a.compare(b.RampKey) })

@@ -41,6 +41,10 @@ func TestARestartForgetsNoDeath(t *testing.T) {
 		if err := json.Unmarshal(data, &after); err != nil {
 			t.Fatal(err)
 		}
+		next, _ := before.Step(Available{}, now)
+		if later, _ := json.Marshal(next); (string(later) != string(data)) != (next.Revision() != before.Revision()) {
+			t.Fatalf("revision %d and %d of %s and %s", before.Revision(), next.Revision(), data, later)
+		}
 		if again, err := json.Marshal(after); err != nil || string(again) != string(data) {
 			t.Fatalf("%s became %s, %v", data, again, err)
 		}
