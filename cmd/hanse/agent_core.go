@@ -8,6 +8,7 @@ import (
 
 	hansev1 "github.com/hanse-mesh/hanse/api/gen/hanse/v1"
 	"github.com/hanse-mesh/hanse/api/model"
+	"github.com/hanse-mesh/hanse/api/policy"
 	"github.com/hanse-mesh/hanse/cluster-agent/probe"
 	"github.com/hanse-mesh/hanse/cluster-agent/source"
 	"github.com/hanse-mesh/hanse/cluster-agent/uplink"
@@ -40,8 +41,10 @@ type siteCore struct {
 	viewProto *hansev1.State
 	// viewFrom is the address of the node that told view; empty when it comes from the disk.
 	viewFrom string
-	imports  *catalog.Imports
-	bundles  bundle.Held
+	// rules are view's export rules.
+	rules   []policy.ExportRule
+	imports *catalog.Imports
+	bundles bundle.Held
 	// vips is replaced when it changes: who has read it may keep it.
 	vips     map[model.ServiceKey]netip.Addr
 	failback route.Failback
@@ -72,13 +75,19 @@ func newSiteCore(m member, dir string, c clock.Clock, logger *slog.Logger) *site
 		member: m, dir: dir, clock: c, logger: logger, wake: make(chan struct{}, 1), saving: make(chan struct{}, 1),
 		workloads: map[string]model.Workload{}, vips: map[model.ServiceKey]netip.Addr{}, unsaved: map[string]bool{},
 	}
-	core.imports = catalog.NewImports(catalog.Limits{}, core.verify)
+	core.imports = catalog.NewImports(catalog.Limits{}, core.verify, core.open)
 	return core
 }
 
 // verify checks a record of another cluster against the key that the federation holds for that member. It is called with the lock held.
 func (c *siteCore) verify(origin model.ClusterName, r model.SignedRecord) (model.Record, error) {
 	return records.Verify(c.memberOf(origin).AgentKey, origin, r)
+}
+
+// open reports whether membership and rules, as far as they are known here, let this cluster see a service of another one. It is called
+// with the lock held.
+func (c *siteCore) open(origin model.ClusterName, service model.ServiceKey) bool {
+	return policy.Exports(c.rules, c.memberOf(origin), service, c.member.Cluster)
 }
 
 func (c *siteCore) memberOf(name model.ClusterName) model.Cluster {
@@ -134,12 +143,13 @@ func (c *siteCore) State(p *hansev1.State) {
 	from := c.out.node()
 	c.mu.Lock()
 	before := c.view
-	c.view, c.viewProto, c.viewFrom = v, p, from
+	c.view, c.viewProto, c.viewFrom, c.rules = v, p, from, v.ExportList()
 	for name, m := range v.Clusters {
 		if before == nil || string(before.Clusters[name].AgentKey) != string(m.AgentKey) {
 			c.imports.Reverify(name)
 		}
 	}
+	c.imports.Recheck()
 	c.changed(cacheFile)
 	c.mu.Unlock()
 	for _, b := range v.Bundles {
@@ -151,7 +161,7 @@ func (c *siteCore) State(p *hansev1.State) {
 func (c *siteCore) Import(b model.Batch) (gap bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	changed, gap, err := c.imports.Apply(b)
+	changed, gap, err := c.imports.Apply(b, c.clock.Now())
 	if err != nil {
 		c.logger.Warn("imported records refused", "cluster", b.Origin, "error", err)
 	}
@@ -165,7 +175,7 @@ func (c *siteCore) Import(b model.Batch) (gap bool) {
 func (c *siteCore) OriginDropped(origin model.ClusterName) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.imports.Drop(origin) {
+	if c.imports.Drop(origin, c.clock.Now()) {
 		c.changed(cacheFile)
 	}
 }

@@ -107,11 +107,11 @@ func TestOnlyTheMembersOwnIncarnationCounts(t *testing.T) {
 	if in, _ := s.inputs(); len(in.Imports) != 0 {
 		t.Error("a cluster that is no member offers something")
 	}
-	s.State(view(t, own, us).Proto(false))
+	s.State(open(view(t, own, us)).Proto(false))
 	if in, _ := s.inputs(); len(in.Imports) != 1 {
 		t.Fatalf("imports of a member: %+v", in.Imports)
 	}
-	s.State(view(t, own, again).Proto(false))
+	s.State(open(view(t, own, again)).Proto(false))
 	if in, _ := s.inputs(); len(in.Imports) != 0 {
 		t.Error("what an earlier incarnation offered still counts")
 	}
@@ -132,7 +132,7 @@ func TestAReplacedAgentKeyJudgesRecordsAnew(t *testing.T) {
 	own, us, stranger := newPeer(t, "eu", 1), newPeer(t, "us", 2), newPeer(t, "us", 2)
 	s := newSite(t, t.TempDir(), own)
 	s.source(all())
-	s.State(view(t, own, us).Proto(false))
+	s.State(open(view(t, own, us)).Proto(false))
 	s.Import(us.offers(t, 1, "pay"))
 	s.State(view(t, own, stranger).Proto(false))
 	if in, _ := s.inputs(); len(in.Imports) != 0 {
@@ -159,7 +159,7 @@ func TestARemovedMemberIsNotTrusted(t *testing.T) {
 	if got := domains(); !slices.Equal(got, []string{own.TrustDomain}) {
 		t.Errorf("before the members are known: %v", got)
 	}
-	s.State(view(t, own, us).Proto(false))
+	s.State(open(view(t, own, us)).Proto(false))
 	if got := domains(); !slices.Equal(got, []string{own.TrustDomain, us.TrustDomain}) {
 		t.Errorf("with the member: %v", got)
 	}
@@ -175,7 +175,7 @@ func TestNewTrustDomainsAreAskedAboutWithWhoShowedThem(t *testing.T) {
 	if err := s.introduce(own.bundle(t), false, false); err != nil {
 		t.Fatal(err)
 	}
-	s.State(view(t, own, us).Proto(false))
+	s.State(open(view(t, own, us)).Proto(false))
 	if want := []string{"us.example.org by n1:7700"}; !slices.Equal(s.out.sights, want) {
 		t.Fatalf("asked about %v", s.out.sights)
 	}
@@ -183,7 +183,7 @@ func TestNewTrustDomainsAreAskedAboutWithWhoShowedThem(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.out.sights = nil
-	s.State(view(t, own, us).Proto(false))
+	s.State(open(view(t, own, us)).Proto(false))
 	if len(s.out.sights) != 0 {
 		t.Errorf("asked again about what is believed: %v", s.out.sights)
 	}

@@ -132,6 +132,7 @@ func (c *siteCore) records() ([]model.Record, bool) {
 	}
 	for _, origin := range c.imports.All() {
 		status.Dropped = append(status.Dropped, origin.Refused...)
+		status.Held = append(status.Held, origin.Held...)
 	}
 	for _, e := range c.bundles.Entries() {
 		if e.Introduced {

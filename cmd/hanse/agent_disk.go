@@ -106,7 +106,7 @@ func (c *siteCore) loadCache() error {
 		if err != nil {
 			return err
 		}
-		c.view, c.viewProto = v, &p
+		c.view, c.viewProto, c.rules = v, &p, v.ExportList()
 	}
 	return c.imports.Load(cached.Imports)
 }

@@ -16,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/hanse-mesh/hanse/api/model"
+	"github.com/hanse-mesh/hanse/api/policy"
 	"github.com/hanse-mesh/hanse/cluster-agent/probe"
 	"github.com/hanse-mesh/hanse/cluster-agent/source"
 	"github.com/hanse-mesh/hanse/federation/state"
@@ -119,7 +120,7 @@ func (p peer) offers(t *testing.T, seq uint64, services ...string) model.Batch {
 	return b
 }
 
-// view is the federation's state with the given members and their bundles.
+// view is the federation's state with the given members and their bundles. No rule opens anything.
 func view(t *testing.T, members ...peer) *state.View {
 	t.Helper()
 	v := state.New(nil).View()
@@ -128,6 +129,14 @@ func view(t *testing.T, members ...peer) *state.View {
 	for _, m := range members {
 		v.Clusters[m.Name], v.Bundles[m.TrustDomain] = m.Cluster, m.bundle(t)
 	}
+	return v
+}
+
+// open adds a rule by which every member opens everything to all.
+func open(v *state.View) *state.View {
+	v.Exports = map[string]policy.ExportRule{"all": {Name: "all", Spec: policy.ExportRuleSpec{
+		From: []string{policy.Any}, Namespaces: []string{policy.Any}, To: []string{policy.Any},
+	}}}
 	return v
 }
 

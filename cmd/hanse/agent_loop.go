@@ -47,7 +47,9 @@ func (c *siteCore) follow(ctx context.Context) error {
 		case <-timer.C():
 		}
 		now := c.clock.Now()
-		next := c.publish(&done, now)
+		ended, next := c.expire(now)
+		woken = woken || ended
+		next = sooner(next, c.publish(&done, now))
 		if woken {
 			c.out.targets(c.targets())
 			c.allot()
@@ -100,6 +102,17 @@ func (c *siteCore) touch() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.changed()
+}
+
+// expire ends the holds of what vanished in a mass; it returns whether any ended, and when to look again.
+func (c *siteCore) expire(now time.Time) (bool, time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	ended, next := c.imports.Expire(now)
+	if ended {
+		c.unsaved[cacheFile] = true
+	}
+	return ended, next
 }
 
 // climb moves recovering capacity on; it returns whether any moved, and when to look again.

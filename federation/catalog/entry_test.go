@@ -18,7 +18,7 @@ func forged(r model.SignedRecord) model.SignedRecord {
 func apply(t *testing.T, i *Imports, batches ...model.Batch) {
 	t.Helper()
 	for _, b := range batches {
-		if _, gap, err := i.Apply(b); gap || err != nil {
+		if _, gap, err := i.Apply(b, start); gap || err != nil {
 			t.Fatalf("batch to %v: gap %v, %v", b.To, gap, err)
 		}
 	}
@@ -45,7 +45,7 @@ func TestARefusedRecordLeavesTheLastGoodOneInForce(t *testing.T) {
 		{"removed, then replayed", []model.Batch{without(delta(1, 2, 3), said("a", 1).Key), delta(1, 3, 4, forged(said("a", 4)))}, "[b@1]", "not signed"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			i := NewImports(Limits{}, (&notary{}).verify)
+			i := NewImports(Limits{}, (&notary{}).verify, openAll)
 			apply(t, i, good)
 			i.All()
 			apply(t, i, c.then...)
@@ -59,7 +59,7 @@ func TestARefusedRecordLeavesTheLastGoodOneInForce(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			back := NewImports(Limits{}, (&notary{}).verify)
+			back := NewImports(Limits{}, (&notary{}).verify, openAll)
 			if err := back.Load(data); err != nil || contentOf(back) != c.content {
 				t.Errorf("loaded again: %s, %v", contentOf(back), err)
 			}
@@ -96,7 +96,7 @@ func signedBy(key string, r model.SignedRecord) model.SignedRecord {
 
 func TestARecordUnderTheNextKeyWaitsForIt(t *testing.T) {
 	key := "k1"
-	i := NewImports(Limits{}, keyed(&key))
+	i := NewImports(Limits{}, keyed(&key), openAll)
 	apply(t, i, full(1, 1, signedBy("k1", said("a", 1)), signedBy("k1", said("b", 1))), delta(1, 1, 2, signedBy("k2", said("a", 2))))
 	if got := contentOf(i); got != "[a@1 b@1]" {
 		t.Fatalf("before the key is known: %s", got)
@@ -113,7 +113,7 @@ func TestARecordUnderTheNextKeyWaitsForIt(t *testing.T) {
 
 func TestAReplayStaysRefusedWhenJudgedAgain(t *testing.T) {
 	n := &notary{}
-	i := NewImports(Limits{}, n.verify)
+	i := NewImports(Limits{}, n.verify, openAll)
 	apply(t, i, full(1, 1, said("a", 15)), delta(1, 1, 2, said("a", 3)))
 	if i.Reverify(alpha); contentOf(i) != "[a@15]" || len(i.All()[0].Refused) != 1 {
 		t.Errorf("%s, %v", contentOf(i), i.All()[0].Refused)
@@ -127,17 +127,17 @@ func TestAReplayStaysRefusedWhenJudgedAgain(t *testing.T) {
 		t.Fatalf("%s, %v", contentOf(i), err)
 	}
 	n.err = nil
-	back := NewImports(Limits{}, n.verify)
+	back := NewImports(Limits{}, n.verify, openAll)
 	if err := back.Load(data); err != nil || contentOf(back) != "[a@15]" {
 		t.Errorf("loaded again: %s, %v", contentOf(back), err)
 	}
 }
 
 func TestImportsAreLedOnByOneWriterOnly(t *testing.T) {
-	i := NewImports(Limits{}, (&notary{}).verify)
+	i := NewImports(Limits{}, (&notary{}).verify, openAll)
 	apply(t, i, full(1, 1, said("a", 1)))
 	for what, b := range map[string]model.Batch{"delta": delta(1, 1, 2, said("b", 2)), "confirmation": at(delta(1, 1, 1), time.Hour)} {
-		if changed, gap, err := i.Apply(from(b, "y")); changed || !gap || err != nil || contentOf(i) != "[a@1]" {
+		if changed, gap, err := i.Apply(from(b, "y"), start); changed || !gap || err != nil || contentOf(i) != "[a@1]" {
 			t.Errorf("another writer's %s: %v, %v, %v", what, changed, gap, err)
 		}
 	}
@@ -148,11 +148,11 @@ func TestImportsAreLedOnByOneWriterOnly(t *testing.T) {
 }
 
 func TestAConfirmationMovesTheTimeForwardOnly(t *testing.T) {
-	i := NewImports(Limits{}, (&notary{}).verify)
+	i := NewImports(Limits{}, (&notary{}).verify, openAll)
 	apply(t, i, full(1, 1, said("a", 1)))
 	for _, step := range []struct{ told, held time.Duration }{{time.Minute, time.Minute}, {time.Second, time.Minute}, {time.Hour, time.Hour}} {
 		i.All()
-		if changed, _, _ := i.Apply(at(delta(1, 1, 1), step.told)); changed || !i.All()[0].ProducedAt.Equal(start.Add(step.held)) {
+		if changed, _, _ := i.Apply(at(delta(1, 1, 1), step.told), start); changed || !i.All()[0].ProducedAt.Equal(start.Add(step.held)) {
 			t.Errorf("confirmed at %v: changed %v, %v", step.told, changed, i.All()[0].ProducedAt)
 		}
 	}

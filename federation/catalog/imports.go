@@ -12,11 +12,15 @@ import (
 // Verify checks a record's signature and decodes it.
 type Verify func(origin model.ClusterName, r model.SignedRecord) (model.Record, error)
 
-// Imports is what one cluster holds of the others: their records as a node lets it see them, verified. Unlike a Catalog it is fed by
-// one session at a time, whose node decides what is seen: a full state of the version that is held replaces it, because the node's
-// filter may have changed.
+// Open reports whether membership and rules, as they are now, let this cluster see a service of another one.
+type Open func(origin model.ClusterName, service model.ServiceKey) bool
+
+// Imports is what one cluster holds of the others: their records as a node lets it see them, verified, and as far as the rules that the
+// cluster knows itself open them. Unlike a Catalog it is fed by one session at a time, whose node decides what is told: a full state of
+// the version that is held replaces it, because the node's filter may have changed. What goes in a mass is held for a while: see holdFor.
 type Imports struct {
 	verify  Verify
+	open    Open
 	limits  Limits
 	origins map[model.ClusterName]*imported
 }
@@ -24,43 +28,52 @@ type Imports struct {
 type imported struct {
 	version    model.Version
 	producedAt time.Time
-	instance   string
-	bytes      int
-	records    map[string]entry
+	// confirmedAt is this process's clock when the version or producedAt last went on.
+	confirmedAt time.Time
+	instance    string
+	bytes       int
+	records     map[string]entry
+	gone        gone
+	// dropped is set when the node tells nothing of the origin any more; then it ends with what is held of it.
+	dropped bool
 	// exported caches export until the next change.
 	exported *Imported
 }
 
 // NewImports returns imports that hold nothing.
-func NewImports(l Limits, verify Verify) *Imports {
-	return &Imports{verify: verify, limits: l.withDefaults(), origins: map[model.ClusterName]*imported{}}
+func NewImports(l Limits, verify Verify, open Open) *Imports {
+	return &Imports{verify: verify, open: open, limits: l.withDefaults(), origins: map[model.ClusterName]*imported{}}
 }
 
-// Apply takes a batch in. gap is true when a batch before it is missing: the origin must be asked for in full. A state older than the
-// held one is ignored: it comes from a node that lags behind. On an error nothing has changed.
-func (i *Imports) Apply(b model.Batch) (changed, gap bool, err error) {
+// Apply takes a batch in; now is this process's clock. gap is true when a batch before it is missing: the origin must be asked for in
+// full. A state older than the held one is ignored: it comes from a node that lags behind. On an error nothing has changed.
+func (i *Imports) Apply(b model.Batch, now time.Time) (changed, gap bool, err error) {
 	held := i.origins[b.Origin]
 	switch {
 	case held == nil && len(i.origins) >= i.limits.Origins:
 		return false, false, fmt.Errorf("origin %s is refused: %d origins are held already", b.Origin, len(i.origins))
 	case held != nil && b.To.Compare(held.version) < 0:
 		return false, false, nil
+	case b.Full && held == nil && len(b.Upserts) == 0:
+		return false, false, nil
 	case b.Full:
-		return i.replace(b, held)
-	case held == nil || b.From != held.version || held.otherWriter(b):
+		return i.replace(b, held, now)
+	case held == nil || held.dropped || b.From != held.version || held.otherWriter(b):
 		return false, true, nil
 	case b.To == held.version:
-		held.confirm(b.ProducedAt)
+		held.confirm(b, now)
 		return false, false, nil
 	}
 	if err := held.grown(b).check(b.Origin, i.limits); err != nil {
 		return false, false, err
 	}
+	vanished := i.removed(b, held)
 	for _, key := range b.Removals {
 		held.bytes -= size(held.records[key].newest())
 		delete(held.records, key)
 	}
-	i.take(held, held, b)
+	i.take(held, held, b, now)
+	held.gone.vanish(vanished, b, i.limits, now)
 	return len(b.Upserts)+len(b.Removals) > 0, false, nil
 }
 
@@ -69,34 +82,54 @@ func (o *imported) otherWriter(b model.Batch) bool {
 	return b.Instance != "" && o.instance != "" && b.Instance != o.instance
 }
 
-func (o *imported) confirm(at time.Time) {
-	if at.After(o.producedAt) {
-		o.producedAt, o.exported = at, nil
+// confirm notes the time of a batch that is not older than what is held. The origin's clock says only that it has spoken anew: it may
+// be hours off, so that ages are counted on this process's own.
+func (o *imported) confirm(b model.Batch, now time.Time) {
+	if !b.ProducedAt.After(o.producedAt) && b.To == o.version {
+		return
 	}
+	o.producedAt, o.confirmedAt, o.exported = b.ProducedAt, now, nil
 }
 
 // replace takes a full state; held is where unchanged records need not be verified again.
-func (i *Imports) replace(b model.Batch, held *imported) (changed, gap bool, err error) {
-	next := &imported{records: make(map[string]entry, len(b.Upserts))}
+func (i *Imports) replace(b model.Batch, held *imported, now time.Time) (changed, gap bool, err error) {
+	next := &imported{records: make(map[string]entry, len(b.Upserts)), gone: gone{}}
 	if err := next.grown(b).check(b.Origin, i.limits); err != nil {
 		return false, false, err
 	}
 	if held == nil {
 		held = next
 	}
-	i.take(next, held, b)
+	var vanished vanishing
+	if b.To.Incarnation == held.version.Incarnation {
+		next.producedAt, next.confirmedAt, next.version, next.gone = held.producedAt, held.confirmedAt, held.version, held.gone
+		if b.To != held.version {
+			vanished = i.missing(b, held)
+		}
+	}
+	i.take(next, held, b, now)
+	next.gone.vanish(vanished, b, i.limits, now)
 	i.origins[b.Origin] = next
 	return true, false, nil
 }
 
 // take brings an origin to the batch's version and records.
-func (i *Imports) take(to, before *imported, b model.Batch) {
+func (i *Imports) take(to, before *imported, b model.Batch, now time.Time) {
 	for _, r := range b.Upserts {
-		next := before.records[r.Key].take(b.Origin, r, i.verify)
+		next := before.lookup(r.Key).take(b.Origin, r, i.verify)
 		to.bytes += size(r) - size(to.records[r.Key].newest())
 		to.records[r.Key] = next
 	}
-	to.version, to.producedAt, to.instance, to.exported = b.To, b.ProducedAt, b.Instance, nil
+	to.confirm(b, now)
+	to.version, to.instance, to.exported = b.To, b.Instance, nil
+}
+
+// lookup returns what is in force under a key, held or not.
+func (o *imported) lookup(key string) entry {
+	if e, ok := o.records[key]; ok {
+		return e
+	}
+	return o.gone.held(key)
 }
 
 func (o *imported) grown(b model.Batch) extent {
@@ -118,13 +151,12 @@ func (i *Imports) Reverify(origin model.ClusterName) {
 		o.bytes += size(next.newest()) - size(r.newest())
 		o.records[key] = next
 	}
-}
-
-// Drop forgets an origin and reports whether it was held.
-func (i *Imports) Drop(origin model.ClusterName) bool {
-	_, held := i.origins[origin]
-	delete(i.origins, origin)
-	return held
+	for key, v := range o.gone {
+		v.entry = v.entry.again(origin, i.verify)
+		if o.gone[key] = v; !v.entry.counts {
+			delete(o.gone, key)
+		}
+	}
 }
 
 // Imported is one origin's verified records.
@@ -132,10 +164,15 @@ type Imported struct {
 	Origin     model.ClusterName
 	Version    model.Version
 	ProducedAt time.Time
+	// ConfirmedAt is this process's clock when the origin last gave a sign of life; it survives a restart by Marshal.
+	ConfirmedAt time.Time
 	// Records are sorted by key.
 	Records []model.Record
 	// Refused says which records do not count, and why. An older state of the same record may stay in force.
 	Refused []string
+	// Held says which of Records vanished in a mass and until when they stay; HeldRecords counts them.
+	Held        []string
+	HeldRecords int
 }
 
 // All returns what is held, by origin. The slices are shared with later calls: do not change them.
@@ -143,7 +180,7 @@ func (i *Imports) All() []Imported {
 	out := make([]Imported, 0, len(i.origins))
 	for name, o := range i.origins {
 		if o.exported == nil {
-			e := o.export(name)
+			e := i.export(name, o)
 			o.exported = &e
 		}
 		out = append(out, *o.exported)
@@ -152,17 +189,32 @@ func (i *Imports) All() []Imported {
 	return out
 }
 
-func (o *imported) export(name model.ClusterName) Imported {
-	out := Imported{Origin: name, Version: o.version, ProducedAt: o.producedAt, Records: make([]model.Record, 0, len(o.records))}
+func (i *Imports) export(name model.ClusterName, o *imported) Imported {
+	out := Imported{
+		Origin: name, Version: o.version, ProducedAt: o.producedAt, ConfirmedAt: o.confirmedAt,
+		Records: make([]model.Record, 0, len(o.records)+len(o.gone)), Held: o.gone.texts(name),
+	}
 	for key, r := range o.records {
-		if r.counts {
+		if r.counts && i.opens(name, r.decoded) {
 			out.Records = append(out.Records, r.decoded)
 		}
 		if r.err != nil {
 			out.Refused = append(out.Refused, r.reason(name, key))
 		}
 	}
+	for _, v := range o.gone {
+		if v.hold != nil {
+			out.Records = append(out.Records, v.entry.decoded)
+			out.HeldRecords++
+		}
+	}
 	slices.Sort(out.Refused)
 	slices.SortFunc(out.Records, func(a, b model.Record) int { return strings.Compare(a.Key(), b.Key()) })
 	return out
+}
+
+// opens reports whether a record may be used here: a node that lags behind may tell more than the rules open, and nobody tells an agent
+// that was away what they have closed.
+func (i *Imports) opens(origin model.ClusterName, r model.Record) bool {
+	return r.Service == nil || i.open(origin, r.Service.Service)
 }

@@ -34,6 +34,8 @@ func (n *notary) verify(origin model.ClusterName, r model.SignedRecord) (model.R
 	return rec, err
 }
 
+func openAll(model.ClusterName, model.ServiceKey) bool { return true }
+
 // said is a record as its origin signed it at a seq.
 func said(name string, seq int) model.SignedRecord {
 	return model.SignedRecord{Key: "service/shop/" + name, Record: fmt.Appendf(nil, "%s@%d", name, seq), Signature: []byte("ok")}
@@ -78,14 +80,14 @@ func TestImportsApply(t *testing.T) {
 		{"removal of what is not held", []model.Batch{full(1, 1, a1)}, without(delta(1, 1, 2), b1.Key), want{true, false, "[a@1]"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			i := NewImports(Limits{}, (&notary{}).verify)
+			i := NewImports(Limits{}, (&notary{}).verify, openAll)
 			for _, b := range c.held {
-				if _, _, err := i.Apply(b); err != nil {
+				if _, _, err := i.Apply(b, start); err != nil {
 					t.Fatal(err)
 				}
 			}
 			i.All()
-			changed, gap, err := i.Apply(c.batch)
+			changed, gap, err := i.Apply(c.batch, start)
 			if got := (want{changed, gap, contentOf(i)}); got != c.want || err != nil {
 				t.Errorf("%+v, %v; want %+v", got, err, c.want)
 			}
@@ -94,12 +96,12 @@ func TestImportsApply(t *testing.T) {
 }
 
 func TestNothingCountsUnverified(t *testing.T) {
-	i := NewImports(Limits{}, (&notary{}).verify)
+	i := NewImports(Limits{}, (&notary{}).verify, openAll)
 	empty := model.SignedRecord{Key: model.StatusKey}
 	forged := said("b", 1)
 	forged.Signature = []byte("forged")
 	for _, b := range []model.Batch{full(1, 1, empty, forged), delta(1, 1, 2, model.SignedRecord{Key: model.GatewaysKey, Record: []byte{}, Signature: []byte{}})} {
-		if _, _, err := i.Apply(b); err != nil {
+		if _, _, err := i.Apply(b, start); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -110,10 +112,10 @@ func TestNothingCountsUnverified(t *testing.T) {
 
 func TestWhatIsHeldIsNotVerifiedAgain(t *testing.T) {
 	n := &notary{}
-	i := NewImports(Limits{}, n.verify)
-	i.Apply(full(1, 1, said("a", 1), said("b", 1)))
-	i.Apply(full(1, 2, said("a", 1), said("b", 2)))
-	i.Apply(delta(1, 2, 3, said("a", 1)))
+	i := NewImports(Limits{}, n.verify, openAll)
+	i.Apply(full(1, 1, said("a", 1), said("b", 1)), start)
+	i.Apply(full(1, 2, said("a", 1), said("b", 2)), start)
+	i.Apply(delta(1, 2, 3, said("a", 1)), start)
 	if n.asked != 3 {
 		t.Errorf("%d verifications, want 3", n.asked)
 	}
@@ -121,8 +123,8 @@ func TestWhatIsHeldIsNotVerifiedAgain(t *testing.T) {
 
 func TestReverifyJudgesUnderTheKeyInForce(t *testing.T) {
 	n := &notary{err: errors.New("the member's key is not known")}
-	i := NewImports(Limits{}, n.verify)
-	i.Apply(full(1, 1, said("a", 1)))
+	i := NewImports(Limits{}, n.verify, openAll)
+	i.Apply(full(1, 1, said("a", 1)), start)
 	if got := i.All()[0]; len(got.Records) != 0 || len(got.Refused) != 1 || !strings.Contains(got.Refused[0], "not known") {
 		t.Fatalf("without a key: %+v", got)
 	}
@@ -140,8 +142,8 @@ func TestReverifyJudgesUnderTheKeyInForce(t *testing.T) {
 }
 
 func TestImportsLimitsChangeNothing(t *testing.T) {
-	i := NewImports(Limits{Records: 2, Bytes: 100, Origins: 1}, (&notary{}).verify)
-	i.Apply(full(1, 1, said("a", 1), said("b", 1)))
+	i := NewImports(Limits{Records: 2, Bytes: 100, Origins: 1}, (&notary{}).verify, openAll)
+	i.Apply(full(1, 1, said("a", 1), said("b", 1)), start)
 	long := said("b", 1)
 	long.Record = fmt.Appendf(long.Record, "%100d", 0)
 	other := full(1, 1)
@@ -150,39 +152,39 @@ func TestImportsLimitsChangeNothing(t *testing.T) {
 		"records": delta(1, 1, 2, said("c", 1)), "records in full": full(2, 1, said("a", 1), said("b", 1), said("c", 1)),
 		"bytes": delta(1, 1, 2, long), "bytes in full": full(2, 1, long), "origins": other,
 	} {
-		if changed, _, err := i.Apply(b); err == nil || changed || contentOf(i) != "[a@1 b@1]" || i.All()[0].Version != version(1, 1) {
+		if changed, _, err := i.Apply(b, start); err == nil || changed || contentOf(i) != "[a@1 b@1]" || i.All()[0].Version != version(1, 1) {
 			t.Errorf("%s: changed %v, %v, %s", name, changed, err, contentOf(i))
 		}
 	}
 	for seq := uint64(1); seq < 50; seq++ {
-		if _, _, err := i.Apply(without(delta(1, seq, seq+1, said(fmt.Sprint("c", seq%2), 1)), said("a", 1).Key, said(fmt.Sprint("c", (seq+1)%2), 1).Key)); err != nil {
+		if _, _, err := i.Apply(without(delta(1, seq, seq+1, said(fmt.Sprint("c", seq%2), 1)), said("a", 1).Key, said(fmt.Sprint("c", (seq+1)%2), 1).Key), start); err != nil {
 			t.Fatalf("what was removed still counts after %d batches: %v", seq, err)
 		}
 	}
-	if !i.Drop(alpha) || i.Drop(alpha) {
+	if !i.Drop(alpha, start) || i.Drop(alpha, start) {
 		t.Error("Drop does not say whether the origin was held")
 	}
-	if _, _, err := i.Apply(other); err != nil {
+	if _, _, err := i.Apply(other, start); err != nil {
 		t.Errorf("after Drop: %v", err)
 	}
 }
 
 func TestImportsSurviveADisk(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		i := NewImports(Limits{}, (&notary{}).verify)
+		i := NewImports(Limits{}, (&notary{}).verify, openAll)
 		for _, origin := range rapid.SliceOfDistinct(rapid.SampledFrom([]string{"alpha", "beta", "gamma"}), rapid.ID[string]).Draw(t, "origins") {
 			b := full(rapid.Uint64Range(1, 9).Draw(t, "epoch"), rapid.Uint64Range(1, 9).Draw(t, "seq"))
 			b.Origin = model.ClusterName(origin)
 			for _, name := range rapid.SliceOfDistinct(rapid.StringMatching("[a-z]{1,3}"), rapid.ID[string]).Draw(t, "names") {
 				b.Upserts = append(b.Upserts, said(name, rapid.IntRange(1, 9).Draw(t, "version")))
 			}
-			i.Apply(b)
+			i.Apply(b, start)
 		}
 		data, err := i.Marshal()
 		if err != nil {
 			t.Fatal(err)
 		}
-		back := NewImports(Limits{}, (&notary{}).verify)
+		back := NewImports(Limits{}, (&notary{}).verify, openAll)
 		if err := back.Load(data); err != nil {
 			t.Fatal(err)
 		}
@@ -193,14 +195,14 @@ func TestImportsSurviveADisk(t *testing.T) {
 		for _, o := range back.All() {
 			b := model.Batch{Origin: o.Origin, From: o.Version, To: o.Version, Upserts: []model.SignedRecord{said("next", 1)}}
 			b.To.Seq++
-			if changed, gap, err := back.Apply(b); !changed || gap || err != nil {
+			if changed, gap, err := back.Apply(b, start); !changed || gap || err != nil {
 				t.Fatalf("after loading: %v, %v, %v", changed, gap, err)
 			}
 		}
 		// Damage costs at most what stands behind it.
 		cut := rapid.IntRange(0, len(data)).Draw(t, "cut")
 		damaged := append(slices.Clone(data[:cut]), rapid.SliceOf(rapid.Byte()).Draw(t, "garbage")...)
-		part := NewImports(Limits{}, (&notary{}).verify)
+		part := NewImports(Limits{}, (&notary{}).verify, openAll)
 		err = part.Load(damaged)
 		for k, o := range i.All() {
 			if intact, _ := reloaded(i, k+1); cut >= len(intact) && !slices.ContainsFunc(part.All(), func(p Imported) bool { return p.Origin == o.Origin }) {
@@ -212,7 +214,7 @@ func TestImportsSurviveADisk(t *testing.T) {
 
 // reloaded is what Marshal returns for the first n origins.
 func reloaded(i *Imports, n int) ([]byte, error) {
-	some := NewImports(Limits{}, i.verify)
+	some := NewImports(Limits{}, i.verify, i.open)
 	for _, o := range i.All()[:n] {
 		some.origins[o.Origin] = i.origins[o.Origin]
 	}
@@ -221,7 +223,7 @@ func reloaded(i *Imports, n int) ([]byte, error) {
 
 func TestLoadOfGarbageIsAnError(t *testing.T) {
 	for _, data := range [][]byte{{0}, {1, 2, 3}, []byte("no imports at all"), {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f}} {
-		i := NewImports(Limits{}, (&notary{}).verify)
+		i := NewImports(Limits{}, (&notary{}).verify, openAll)
 		if err := i.Load(data); err == nil || len(i.All()) != 0 {
 			t.Errorf("%x: %v, %v", data, err, i.All())
 		}

@@ -30,15 +30,15 @@ func newMirror() mirror {
 	return mirror{catalog.NewImports(catalog.Limits{}, func(origin model.ClusterName, r model.SignedRecord) (model.Record, error) {
 		// The content travels in a text, so that what is held can be compared.
 		return model.Record{Cluster: origin, Status: &model.SiteStatus{AgentVersion: r.Key + "=" + string(r.Record)}}, nil
-	})}
+	}, func(model.ClusterName, model.ServiceKey) bool { return true })}
 }
 
 func (m mirror) apply(t *rapid.T, u Update) {
 	switch {
 	case u.Dropped:
-		m.Drop("alpha")
+		m.Drop("alpha", time.Time{})
 	case u.Batch != nil:
-		if _, gap, err := m.Apply(*u.Batch); gap || err != nil {
+		if _, gap, err := m.Apply(*u.Batch, time.Time{}); gap || err != nil {
 			t.Fatalf("the agent cannot follow %+v: gap %v, %v", u.Batch, gap, err)
 		}
 	}
