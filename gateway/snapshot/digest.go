@@ -172,6 +172,7 @@ func (d *digester) upstreams(w *Workload) {
 func (d *digester) passthrough(p *Passthrough) string {
 	d.begin("passthrough")
 	d.str(p.SNI)
+	d.str(string(p.Protocol))
 	d.endpoints(p.Endpoints)
 	return d.end()
 }

@@ -121,8 +121,10 @@ type Call struct {
 
 // Passthrough is one SNI that the site's gateways accept and the local endpoints behind it.
 type Passthrough struct {
-	Digest    string
-	SNI       string
+	Digest string
+	SNI    string
+	// Protocol is the port's; the gateway does not look into connections, but how long they live depends on it.
+	Protocol  model.Protocol
 	Endpoints []route.Endpoint
 }
 

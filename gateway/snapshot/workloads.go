@@ -109,7 +109,7 @@ func (b *builder) passthrough(services []*service) []*Passthrough {
 			if len(endpoints) == 0 {
 				continue
 			}
-			p := &Passthrough{SNI: model.PassthroughSNI(s.key, c.port.Number), Endpoints: endpoints}
+			p := &Passthrough{SNI: model.PassthroughSNI(s.key, c.port.Number), Protocol: c.port.Protocol, Endpoints: endpoints}
 			p.Digest = b.digest.passthrough(p)
 			out = append(out, p)
 		}

@@ -81,8 +81,16 @@ func serviceCluster(sp *snapshot.ServicePort, trust string) *Resource {
 	return resource(sp.SNI, c)
 }
 
-// passthroughCluster is what a gateway passes connections of one SNI on to.
-func passthroughCluster(sni string) *Resource { return resource(sni, remoteCluster(sni, 1)) }
+// passthroughCluster is what a gateway passes connections of one SNI on to. Callers of an HTTP port open a connection for so many requests,
+// mostly one at a time: in turn, each workload gets as many. To pick the one with the fewest connections would be to pick at random
+// then, as hardly any has one. Of other protocols, connections live long and end at any time: there the fewest count.
+func passthroughCluster(p *snapshot.Passthrough) *Resource {
+	c := remoteCluster(p.SNI, 1)
+	if p.Protocol.IsHTTP() {
+		c.LbPolicy = clusterv3.Cluster_ROUND_ROBIN
+	}
+	return resource(p.SNI, c)
+}
 
 // remoteCluster is what clusters of other machines have in common. After that many failures of its own in a row a host is put aside,
 // briefly: it is tried again while the retries cover for it.

@@ -77,7 +77,8 @@ func (f *federation) describe(tcpTarget string) {
 		Federation: "acme", Cluster: "beta", Trust: trust,
 		Workloads: []*snapshot.Workload{{Workload: gateway}},
 		Passthrough: []*snapshot.Passthrough{
-			{SNI: web.SNI, Endpoints: []route.Endpoint{first}}, {SNI: db.SNI, Endpoints: []route.Endpoint{first}},
+			{SNI: web.SNI, Protocol: web.Port.Protocol, Endpoints: []route.Endpoint{first}},
+			{SNI: db.SNI, Protocol: db.Port.Protocol, Endpoints: []route.Endpoint{first}},
 		},
 	}
 	for i, app := range f.apps {

@@ -111,7 +111,7 @@ func example() *snapshot.Snapshot {
 			{Workload: open, Callers: callers},
 			{Workload: gateway, Callers: callers},
 		},
-		Passthrough: []*snapshot.Passthrough{{SNI: web.SNI, Endpoints: []route.Endpoint{
+		Passthrough: []*snapshot.Passthrough{{SNI: web.SNI, Protocol: web.Port.Protocol, Endpoints: []route.Endpoint{
 			endpoint("10.0.0.5", 15006), {Address: "10.0.0.6", Port: 15006, Weight: 1},
 		}}},
 		Trust: &snapshot.Trust{Bundles: []model.Bundle{

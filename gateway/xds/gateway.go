@@ -39,7 +39,7 @@ func (b *builder) gateway(w *snapshot.Workload) {
 		b.problem("gateway", "no trust bundle is known: probes of %s are refused", own)
 	}
 	for _, p := range b.s.Passthrough {
-		cluster := b.part(p.Digest+"/passthrough", func() *Resource { return passthroughCluster(p.SNI) })
+		cluster := b.part(p.Digest+"/passthrough", func() *Resource { return passthroughCluster(p) })
 		b.add(ClusterType, cluster)
 		b.add(EndpointType, b.part(p.Digest+"/endpoints", func() *Resource { return passthroughEndpoints(p, cluster.Version) }))
 		parts = append(parts, p.SNI)
