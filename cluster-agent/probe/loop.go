@@ -8,11 +8,15 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/hanse-mesh/hanse/cluster-agent/verdict"
 )
 
 const (
 	lookupInterval = 5 * time.Second
 	lookupTimeout  = 2 * time.Second
+	// lookupRetry is the pause after a lookup that leaves a gateway without any address.
+	lookupRetry = time.Second
 	// maxAnswers bounds the addresses taken from one lookup.
 	maxAnswers = 16
 	// maxError bounds a kept error text, in bytes.
@@ -26,8 +30,9 @@ type task struct {
 	at      time.Time
 	gateway *gateway
 	address netip.Addr
-	// target is a copy, because the gateway's may change while the task runs.
+	// target and own are copies, because the gateway's may change while the task runs.
 	target Target
+	own    verdict.Own
 }
 
 // Run probes until ctx ends and then returns nil, when the last probe has returned.
@@ -76,7 +81,7 @@ func (p *Prober) due() (due []task, next time.Time) {
 			consider(g.lookup, task{gateway: g, target: g.target})
 		}
 		for a, pt := range g.points {
-			consider(pt.probe, task{gateway: g, target: g.target, address: a})
+			consider(pt.probe, task{gateway: g, target: g.target, address: a, own: pt.own})
 		}
 	}
 	slices.SortFunc(due, func(a, b task) int { return a.at.Compare(b.at) })
@@ -111,35 +116,52 @@ func (p *Prober) perform(ctx context.Context, t task) {
 // probe makes one probe and reports whether the state changed.
 func (p *Prober) probe(ctx context.Context, t task) bool {
 	began := p.cfg.Clock.Now()
-	bound, cancel := context.WithTimeout(ctx, p.cfg.Timeout)
-	err := p.cfg.Handshake(bound, t.address.String(), t.target.Port, t.target.SNI, t.target.Cluster)
-	cancel()
+	outcome := p.attempt(ctx, t)
 	now := p.cfg.Clock.Now()
-	outcome := Outcome{RTT: now.Sub(began)}
-	if err != nil {
-		outcome.Err = clip("probe failed: " + err.Error())
-	}
+	outcome.RTT = now.Sub(began)
 
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.probes++
 	pt := t.gateway.points[t.address]
 	if pt == nil || ctx.Err() != nil {
 		return false
 	}
-	before := pt.verdict.State
-	pt.verdict = Step(pt.verdict, outcome, p.cfg.Thresholds, now)
-	pause := p.cfg.Interval
-	if pt.verdict.Doubtful() {
-		// The second opinion comes soon: the interval is for steady states.
-		pause /= 5
-	}
-	pt.probe = schedule{at: began.Add(jitter(pause))}
-	if pt.verdict.State == before {
+	before := pt.own.State
+	pt.own = verdict.Step(pt.own, outcome, p.cfg.Thresholds, now)
+	pt.began = began
+	pt.probe = schedule{at: p.after(began, p.cfg.Pace.Pause(pt.own, pt.suspicious))}
+	if pt.own.State == before {
 		return false
 	}
 	p.cfg.Logger.Info("gateway probed", "cluster", t.target.Cluster, "gateway", t.target.Gateway, "address", t.address,
-		"state", pt.verdict.State, "before", before, "error", outcome.Err)
+		"state", pt.own.State, "before", before, "error", outcome.Err)
 	return p.gateways[gatewayKey{t.target.Cluster, t.target.Gateway}] == t.gateway
+}
+
+// attempt connects and greets, each for as long as the distance asks for.
+func (p *Prober) attempt(ctx context.Context, t task) (o verdict.Outcome) {
+	began := p.cfg.Clock.Now()
+	bound, cancel := context.WithTimeout(ctx, p.cfg.Patience.ForConnect(t.own))
+	defer cancel()
+	conn, err := p.cfg.Dial(bound, netip.AddrPortFrom(t.address, t.target.Port))
+	if err != nil {
+		return verdict.Outcome{Err: clip("connecting failed: " + err.Error())}
+	}
+	defer func() { _ = conn.Close() }()
+	o.Connect = p.cfg.Clock.Now().Sub(began)
+	bound, cancel = context.WithTimeout(ctx, p.cfg.Patience.ForAnswer(o.Connect))
+	defer cancel()
+	if err := p.cfg.Greet(bound, conn, t.target.SNI, t.target.Cluster); err != nil {
+		o.Err = clip("connected, but " + err.Error())
+	}
+	return o
+}
+
+// after is when a pause after began ends. Many addresses should not stay in step, and none should be probed faster than at the raised
+// pace.
+func (p *Prober) after(began time.Time, pause time.Duration) time.Time {
+	return began.Add(max(jitter(pause), min(pause, p.cfg.Pace.Raised)))
 }
 
 // resolve looks the gateway's name up and reports whether its addresses changed. A lookup that fails or finds nothing changes none.
@@ -156,7 +178,7 @@ func (p *Prober) resolve(ctx context.Context, t task) bool {
 	g := t.gateway
 	pause := lookupInterval
 	if failed && len(g.points) == 0 {
-		pause = p.cfg.Interval
+		pause = lookupRetry
 	}
 	g.lookup = schedule{at: began.Add(jitter(pause))}
 	if failed != g.failed {

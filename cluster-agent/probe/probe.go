@@ -1,5 +1,5 @@
-// Package probe owns the agent's own judgement of other clusters' gateways: it connects to every address of each, again and again,
-// as the data plane would.
+// Package probe owns the agent's own probes of other clusters' gateways: it connects to every address of each, again and again, as the
+// data plane would. What follows from the outcomes is decided by verdict.
 //
 // A gateway's name is resolved as long as it is a target, and a failing lookup keeps the last good answer. Nothing is persisted.
 package probe
@@ -9,6 +9,7 @@ import (
 	"context"
 	"log/slog"
 	"maps"
+	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -16,15 +17,12 @@ import (
 	"time"
 
 	"github.com/hanse-mesh/hanse/api/model"
+	"github.com/hanse-mesh/hanse/cluster-agent/verdict"
 	"github.com/hanse-mesh/hanse/internal/clock"
 )
 
-// The defaults of Config.
-const (
-	DefaultInterval    = time.Second
-	DefaultTimeout     = 900 * time.Millisecond
-	DefaultConcurrency = 128
-)
+// DefaultConcurrency is the default of Config.
+const DefaultConcurrency = 128
 
 // Target is one gateway to probe; Cluster and Gateway tell targets apart.
 type Target struct {
@@ -38,14 +36,20 @@ type Target struct {
 	Draining bool
 }
 
-// Point is one address of a gateway with the verdict on it.
+// Point is one address of a gateway with what the probes of it have shown.
 type Point struct {
+	Cluster  model.ClusterName
 	Gateway  string
 	Address  netip.Addr
 	Port     uint16
 	Locality model.Locality
 	Draining bool
-	Verdict
+	verdict.Own
+}
+
+// Judged names the point as verdicts do.
+func (p Point) Judged() verdict.Address {
+	return verdict.Address{Cluster: p.Cluster, Gateway: p.Gateway, IP: p.Address, Port: p.Port}
 }
 
 // Resolver looks up names; *net.Resolver is one.
@@ -53,19 +57,20 @@ type Resolver interface {
 	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
 }
 
-// Config is what a Prober needs. Interval, Timeout, Concurrency and Thresholds have defaults, Answers may be nil.
+// Config is what a Prober needs. Pace, Patience, Concurrency and Thresholds have defaults, Answers may be nil.
 type Config struct {
-	// Handshake makes one connection as the data plane would and checks who answers. It must return when ctx ends.
-	Handshake func(ctx context.Context, ip string, port uint16, sni string, cluster model.ClusterName) error
-	Resolver  Resolver
-	// Interval is the pause between two probes of an address, ±10 %.
-	Interval time.Duration
-	// Timeout bounds one probe.
-	Timeout time.Duration
+	// Dial makes a TCP connection. It must return when ctx ends.
+	Dial func(ctx context.Context, to netip.AddrPort) (net.Conn, error)
+	// Greet shakes hands on a connection as the data plane would, checks who answers, and waits for an answer. It must return when ctx
+	// ends, and leaves closing the connection to the Prober.
+	Greet    func(ctx context.Context, conn net.Conn, sni string, cluster model.ClusterName) error
+	Resolver Resolver
+	// Pace is kept to within 10 %.
+	Pace     verdict.Pace
+	Patience verdict.Patience
 	// Concurrency bounds the probes and lookups that run at a time.
 	Concurrency int
-	// Thresholds default to bad after 2 failures and good after 1 success.
-	Thresholds Thresholds
+	Thresholds  verdict.Thresholds
 	// Answers are earlier answers of the resolver by host name, to start with.
 	Answers map[string][]netip.Addr
 	Clock   clock.Clock
@@ -81,8 +86,9 @@ type Prober struct {
 	mu       sync.Mutex
 	gateways map[gatewayKey]*gateway
 	answers  map[string][]netip.Addr
-	// running counts the probes and lookups in flight.
+	// running counts the probes and lookups in flight, probes all that have ended.
 	running int
+	probes  uint64
 }
 
 type gatewayKey struct {
@@ -101,8 +107,12 @@ type gateway struct {
 }
 
 type point struct {
-	verdict Verdict
-	probe   schedule
+	own verdict.Own
+	// suspicious is set while somebody contradicts own.
+	suspicious bool
+	// began is when the last probe began.
+	began time.Time
+	probe schedule
 }
 
 // schedule says when a task is due; a busy one runs already.
@@ -113,10 +123,10 @@ type schedule struct {
 
 // New returns a prober without targets, which does nothing until Run.
 func New(cfg Config) *Prober {
-	cfg.Interval = cmp.Or(cfg.Interval, DefaultInterval)
-	cfg.Timeout = cmp.Or(cfg.Timeout, DefaultTimeout)
+	cfg.Pace = cmp.Or(cfg.Pace, verdict.DefaultPace)
+	cfg.Patience = cmp.Or(cfg.Patience, verdict.DefaultPatience)
 	cfg.Concurrency = cmp.Or(cfg.Concurrency, DefaultConcurrency)
-	cfg.Thresholds = cmp.Or(cfg.Thresholds, Thresholds{Bad: 2, Good: 1})
+	cfg.Thresholds = cmp.Or(cfg.Thresholds, verdict.DefaultThresholds)
 	p := &Prober{
 		cfg: cfg, wake: make(chan struct{}, 1), changed: make(chan struct{}, 1),
 		gateways: map[gatewayKey]*gateway{}, answers: map[string][]netip.Addr{},
@@ -199,8 +209,8 @@ func (p *Prober) Points(cluster model.ClusterName) []Point {
 		}
 		for a, pt := range g.points {
 			points = append(points, Point{
-				Gateway: key.name, Address: a, Port: g.target.Port, Locality: g.target.Locality,
-				Draining: g.target.Draining, Verdict: pt.verdict,
+				Cluster: cluster, Gateway: key.name, Address: a, Port: g.target.Port, Locality: g.target.Locality,
+				Draining: g.target.Draining, Own: pt.own,
 			})
 		}
 	}
@@ -208,6 +218,36 @@ func (p *Prober) Points(cluster model.ClusterName) []Point {
 		return cmp.Or(strings.Compare(a.Gateway, b.Gateway), a.Address.Compare(b.Address))
 	})
 	return points
+}
+
+// SetSuspicious replaces the set of addresses whose verdicts somebody contradicts: they are probed at the raised pace. It never blocks
+// and is no change of the points.
+func (p *Prober) SetSuspicious(suspects map[verdict.Address]bool) {
+	p.mu.Lock()
+	raised := false
+	for key, g := range p.gateways {
+		for a, pt := range g.points {
+			now := suspects[verdict.Address{Cluster: key.cluster, Gateway: key.name, IP: a, Port: g.target.Port}]
+			if now && !pt.suspicious && !pt.began.IsZero() {
+				// Counted from the last probe: a contradiction that comes and goes makes none come sooner than one that stays.
+				if at := p.after(pt.began, p.cfg.Pace.Pause(pt.own, true)); at.Before(pt.probe.at) {
+					pt.probe.at, raised = at, true
+				}
+			}
+			pt.suspicious = now
+		}
+	}
+	p.mu.Unlock()
+	if raised {
+		poke(p.wake)
+	}
+}
+
+// Probes returns how many probes have been made.
+func (p *Prober) Probes() uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.probes
 }
 
 // Answers returns the last good answers of the resolver for the current targets, by host name: what a caller may keep for the next

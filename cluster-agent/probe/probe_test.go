@@ -5,13 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/hanse-mesh/hanse/api/model"
+	"github.com/hanse-mesh/hanse/cluster-agent/verdict"
 	"github.com/hanse-mesh/hanse/internal/clock"
 	"go.uber.org/goleak"
 )
@@ -22,9 +25,8 @@ var errRefused = errors.New("connection refused")
 
 // call is a handshake that waits for the test's reply.
 type call struct {
-	text     string
-	deadline bool
-	reply    chan error
+	text  string
+	reply chan error
 }
 
 // names is a resolver that the test can change.
@@ -59,21 +61,39 @@ type rig struct {
 	clock *clock.Fake
 	names *names
 	calls chan call
+	// open counts connections that are not closed; refuses lets none be made, and each attempt is told on refused.
+	open    atomic.Int32
+	refuses atomic.Bool
+	refused chan struct{}
 }
 
 func start(t *testing.T, change ...func(*Config)) *rig {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	r := &rig{
 		t: t, ctx: ctx, clock: clock.NewFake(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)),
-		names: &names{asked: make(chan string, 100)}, calls: make(chan call, 100),
+		names: &names{asked: make(chan string, 100)}, calls: make(chan call, 100), refused: make(chan struct{}, 100),
 	}
 	cfg := Config{
 		Resolver: r.names, Clock: r.clock, Logger: slog.New(slog.DiscardHandler),
 		// Deadlines are real time; the tests reply when they are ready.
-		Timeout: time.Hour,
-		Handshake: func(ctx context.Context, ip string, port uint16, sni string, cluster model.ClusterName) error {
-			_, deadline := ctx.Deadline()
-			c := call{fmt.Sprint(cluster, " ", ip, " ", port, " ", sni), deadline, make(chan error, 1)}
+		Patience: verdict.Patience{Connect: time.Hour, Answer: 3 * time.Hour, Max: time.Hour},
+		Dial: func(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
+			if deadline, ok := ctx.Deadline(); !ok || time.Until(deadline) > time.Hour {
+				t.Errorf("a connection may take until %v", deadline)
+			}
+			if r.refuses.Load() {
+				r.refused <- struct{}{}
+				return nil, errRefused
+			}
+			r.open.Add(1)
+			return &fakeConn{to: to, open: &r.open}, nil
+		},
+		Greet: func(ctx context.Context, conn net.Conn, sni string, cluster model.ClusterName) error {
+			if deadline, ok := ctx.Deadline(); !ok || time.Until(deadline) < 2*time.Hour {
+				t.Errorf("an answer may take until %v: not its own time", deadline)
+			}
+			to := conn.(*fakeConn).to
+			c := call{fmt.Sprint(cluster, " ", to.Addr(), " ", to.Port(), " ", sni), make(chan error, 1)}
 			r.calls <- c
 			select {
 			case err := <-c.reply:
@@ -88,14 +108,32 @@ func start(t *testing.T, change ...func(*Config)) *rig {
 	}
 	r.Prober = New(cfg)
 	done := make(chan error, 1)
-	go func() { done <- r.Run(ctx) }()
+	// Run has no deadline of its own, so that the deadlines of probes show.
+	running, stop := context.WithCancel(context.Background())
+	go func() { done <- r.Run(running) }()
 	t.Cleanup(func() {
 		cancel()
+		stop()
 		if err := <-done; err != nil {
 			t.Errorf("Run: %v", err)
 		}
+		if n := r.open.Load(); n != 0 {
+			t.Errorf("%d connections are left open", n)
+		}
 	})
 	return r
+}
+
+// fakeConn is a connection that only its gateway's address matters of.
+type fakeConn struct {
+	net.Conn
+	to   netip.AddrPort
+	open *atomic.Int32
+}
+
+func (c *fakeConn) Close() error {
+	c.open.Add(-1)
+	return nil
 }
 
 func (r *rig) call(want string) call {
@@ -131,7 +169,7 @@ func (r *rig) await(want ...string) {
 	}
 }
 
-func (r *rig) nextInterval() { r.clock.Advance(DefaultInterval * 11 / 10) }
+func (r *rig) nextInterval() { r.clock.Advance(verdict.DefaultPace.Steady * 11 / 10) }
 
 func target(address string) Target {
 	return Target{Cluster: "zug", Gateway: "g1", Address: address, Port: 15443, SNI: "gateway.zug.fed", Locality: model.Locality{Region: "eu"}}
@@ -139,18 +177,17 @@ func target(address string) Target {
 
 const probeOf1 = "zug 192.0.2.1 15443 gateway.zug.fed"
 
+var judged = verdict.Address{Cluster: "zug", Gateway: "g1", IP: netip.MustParseAddr("192.0.2.1"), Port: 15443}
+
 func TestUnknownGoodBadGood(t *testing.T) {
 	r := start(t)
 	r.SetTargets([]Target{target("192.0.2.1")})
 	r.await("g1 192.0.2.1 unknown")
 	first := r.call(probeOf1)
-	if !first.deadline {
-		t.Error("a probe has no deadline")
-	}
 	r.clock.Advance(30 * time.Millisecond)
 	first.reply <- nil
 	r.await("g1 192.0.2.1 good")
-	if p := r.Points("zug")[0]; p.RTT != 30*time.Millisecond || !p.Since.Equal(r.clock.Now()) || p.Port != 15443 || p.Locality.Region != "eu" {
+	if p := r.Points("zug")[0]; p.RTT != 30*time.Millisecond || p.Judged() != judged || !p.Since.Equal(r.clock.Now()) || p.Port != 15443 || p.Locality.Region != "eu" {
 		t.Errorf("point is %+v", p)
 	}
 	for range 2 {
@@ -158,7 +195,7 @@ func TestUnknownGoodBadGood(t *testing.T) {
 		r.call(probeOf1).reply <- errRefused
 	}
 	r.await("g1 192.0.2.1 bad")
-	if p := r.Points("zug")[0]; p.LastError != "probe failed: connection refused" {
+	if p := r.Points("zug")[0]; p.LastError != "connected, but connection refused" {
 		t.Errorf("last error is %q", p.LastError)
 	}
 	r.nextInterval()
@@ -173,9 +210,81 @@ func TestSecondOpinionComesSoon(t *testing.T) {
 	if err := r.clock.BlockUntil(r.ctx, 1); err != nil {
 		t.Fatal(err)
 	}
-	r.clock.Advance(DefaultInterval / 4)
+	r.clock.Advance(verdict.DefaultPace.Raised * 11 / 10)
 	r.call(probeOf1).reply <- errRefused
 	r.await("g1 192.0.2.1 bad")
+}
+
+func TestARefusedConnectionIsAFailure(t *testing.T) {
+	r := start(t)
+	r.refuses.Store(true)
+	r.SetTargets([]Target{target("192.0.2.1")})
+	<-r.refused
+	r.nextInterval()
+	<-r.refused
+	r.await("g1 192.0.2.1 bad")
+	if p := r.Points("zug")[0]; p.LastError != "connecting failed: connection refused" || p.Connect != 0 {
+		t.Errorf("point is %+v", p)
+	}
+	r.refuses.Store(false)
+	r.nextInterval()
+	r.call(probeOf1).reply <- nil
+	r.await("g1 192.0.2.1 good")
+}
+
+// TestSuspicionRaisesTheRate drives the schedule without Run.
+func TestSuspicionRaisesTheRate(t *testing.T) {
+	c := clock.NewFake(time.Unix(0, 0))
+	p := New(Config{
+		Clock: c, Logger: slog.New(slog.DiscardHandler),
+		Dial: func(context.Context, netip.AddrPort) (net.Conn, error) {
+			a, b := net.Pipe()
+			return a, b.Close()
+		},
+		Greet: func(context.Context, net.Conn, string, model.ClusterName) error { return nil },
+	})
+	other := target("192.0.2.2")
+	other.Gateway = "g2"
+	p.SetTargets([]Target{target("192.0.2.1"), other})
+	suspects := map[verdict.Address]bool{judged: true}
+	// probes counts those of a second in which the suspicion is looked at every 10 ms.
+	probes := func(suspect func(ms int) bool) int {
+		before := p.Probes()
+		for ms := 0; ms < 1000; ms += 10 {
+			if suspect(ms) {
+				p.SetSuspicious(suspects)
+			} else {
+				p.SetSuspicious(nil)
+			}
+			due, _ := p.due()
+			for _, d := range due {
+				p.perform(t.Context(), d)
+			}
+			c.Advance(10 * time.Millisecond)
+		}
+		return int(p.Probes() - before)
+	}
+	probes(func(int) bool { return false })
+	if n := probes(func(int) bool { return false }); n < 1 || n > 4 {
+		t.Errorf("%d probes of two addresses in a quiet second", n)
+	}
+	if n := probes(func(int) bool { return true }); n < 4 || n > 7 {
+		t.Errorf("%d probes of two addresses while one is suspicious", n)
+	}
+	if n := probes(func(ms int) bool { return ms/10%2 == 0 }); n > 7 {
+		t.Errorf("%d probes of two addresses while a suspicion comes and goes", n)
+	}
+	select {
+	case <-p.Changed():
+	default:
+		t.Error("nobody was told of the targets")
+	}
+	p.SetSuspicious(suspects)
+	select {
+	case <-p.Changed():
+		t.Error("a suspicion is told as a change of the points: the owner would never rest")
+	default:
+	}
 }
 
 func TestFlappingStaysGood(t *testing.T) {
@@ -247,7 +356,7 @@ func TestTargetsChange(t *testing.T) {
 	draining := target("192.0.2.1")
 	draining.Draining, draining.Locality.Zone = true, "b"
 	r.SetTargets([]Target{draining})
-	if p := r.Points("zug")[0]; p.State != Good || !p.Draining || p.Locality.Zone != "b" {
+	if p := r.Points("zug")[0]; p.State != verdict.Good || !p.Draining || p.Locality.Zone != "b" {
 		t.Errorf("after a change of what is not probed the point is %+v", p)
 	}
 
@@ -266,8 +375,6 @@ func TestTargetsChange(t *testing.T) {
 	r.await()
 }
 
-// TestConcurrencyIsBounded drives the schedule without Run: what is due beyond the bound waits until a running probe ends, and
-// those that wait longest go first.
 func TestTheSameTargetsAreNoChange(t *testing.T) {
 	changed := func(p *Prober) bool {
 		select {
@@ -302,13 +409,15 @@ func TestTheSameTargetsAreNoChange(t *testing.T) {
 	}
 }
 
+// TestConcurrencyIsBounded drives the schedule without Run: what is due beyond the bound waits until a running probe ends, and
+// those that wait longest go first.
 func TestConcurrencyIsBounded(t *testing.T) {
 	probed := map[string]int{}
 	p := New(Config{
 		Concurrency: 3, Clock: clock.NewFake(time.Unix(0, 0)), Logger: slog.New(slog.DiscardHandler),
-		Handshake: func(_ context.Context, ip string, _ uint16, _ string, _ model.ClusterName) error {
-			probed[ip]++
-			return nil
+		Dial: func(_ context.Context, to netip.AddrPort) (net.Conn, error) {
+			probed[to.Addr().String()]++
+			return nil, errRefused
 		},
 	})
 	var targets []Target

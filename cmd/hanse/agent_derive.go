@@ -9,6 +9,7 @@ import (
 	"github.com/hanse-mesh/hanse/api/model"
 	"github.com/hanse-mesh/hanse/cluster-agent/export"
 	"github.com/hanse-mesh/hanse/cluster-agent/probe"
+	"github.com/hanse-mesh/hanse/cluster-agent/verdict"
 	"github.com/hanse-mesh/hanse/gateway/route"
 	"github.com/hanse-mesh/hanse/gateway/snapshot"
 )
@@ -85,11 +86,11 @@ func gatewayPoints(points []probe.Point) []route.GatewayPoint {
 	return out
 }
 
-func reachability(s probe.State) route.Reachability {
+func reachability(s verdict.State) route.Reachability {
 	switch s {
-	case probe.Good:
+	case verdict.Good:
 		return route.ReachGood
-	case probe.Bad:
+	case verdict.Bad:
 		return route.ReachBad
 	default:
 		return route.ReachUnknown

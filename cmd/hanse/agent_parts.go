@@ -70,7 +70,7 @@ func (a *agentParts) assemble(ctx context.Context) error {
 	if err := a.assembleUplink(own); err != nil {
 		return err
 	}
-	a.prober = probe.New(probe.Config{Handshake: a.handshake, Resolver: net.DefaultResolver, Clock: a.clock, Logger: a.logger})
+	a.prober = probe.New(probe.Config{Dial: dialGateway, Greet: a.greetGateway, Resolver: net.DefaultResolver, Clock: a.clock, Logger: a.logger})
 	a.core.out = coreOutputs{
 		kick: a.publisher.Kick, publish: a.uplink.Publish, complete: a.uplink.SetComplete,
 		targets: a.prober.SetTargets, points: a.prober.Points, status: a.siteStatus,

@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"strconv"
+	"net/netip"
 
 	"github.com/spiffe/go-spiffe/v2/bundle/x509bundle"
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
@@ -17,21 +17,25 @@ import (
 	"github.com/hanse-mesh/hanse/api/model"
 )
 
-// handshake is one probe of another cluster's gateway: mutual TLS as the data plane would, and an answer, which proves that the
+// dialGateway opens a probe's connection.
+func dialGateway(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
+	var d net.Dialer
+	return d.DialContext(ctx, "tcp", to.String())
+}
+
+// greetGateway is what a probe does with its connection: mutual TLS as the data plane would, and an answer, which proves that the
 // gateway has accepted this side's certificate too.
-func (a *agentParts) handshake(ctx context.Context, ip string, port uint16, sni string, cluster model.ClusterName) error {
+func (a *agentParts) greetGateway(ctx context.Context, raw net.Conn, sni string, cluster model.ClusterName) error {
 	config, err := a.probeTLS(sni, cluster)
 	if err != nil {
 		return err
 	}
-	dialer := tls.Dialer{Config: config}
-	conn, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort(ip, strconv.Itoa(int(port))))
-	if err != nil {
-		return err
-	}
-	defer func() { _ = conn.Close() }()
 	if deadline, ok := ctx.Deadline(); ok {
-		_ = conn.SetDeadline(deadline)
+		_ = raw.SetDeadline(deadline)
+	}
+	conn := tls.Client(raw, config)
+	if err := conn.HandshakeContext(ctx); err != nil {
+		return err
 	}
 	if _, err := fmt.Fprintf(conn, "GET / HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", sni); err != nil {
 		return err

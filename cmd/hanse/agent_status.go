@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/hanse-mesh/hanse/api/model"
-	"github.com/hanse-mesh/hanse/cluster-agent/probe"
+	"github.com/hanse-mesh/hanse/cluster-agent/verdict"
 	"github.com/hanse-mesh/hanse/gateway/snapshot"
 )
 
@@ -106,7 +106,7 @@ func (a *agentParts) unreachable() float64 {
 	bad := 0
 	for _, t := range a.core.targets() {
 		for _, p := range a.prober.Points(t.Cluster) {
-			if p.Gateway == t.Gateway && p.State == probe.Bad {
+			if p.Gateway == t.Gateway && p.State == verdict.Bad {
 				bad++
 			}
 		}

@@ -53,7 +53,7 @@ var rules = []rule{
 	{path: "cluster-agent/source/vm", ours: []string{"api/...", "cluster-agent/source", "internal/..."}},
 	{path: "cluster-agent/export", pure: true, ours: []string{"api/..."}},
 	{path: "cluster-agent/uplink", ours: []string{"api/...", "cluster-agent/source", "internal/..."}},
-	{path: "cluster-agent/probe", ours: []string{"api/model", "internal/..."}},
+	{path: "cluster-agent/probe", ours: []string{"api/model", "cluster-agent/verdict", "internal/..."}},
 	{path: "cluster-agent/verdict", pure: true, ours: []string{"api/..."}},
 	{path: "cluster-agent/vip", pure: true, ours: []string{"api/model"}},
 
