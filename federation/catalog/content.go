@@ -84,7 +84,7 @@ func (o *origin) since(name model.ClusterName, have model.Version) model.Batch {
 		return o.full(name)
 	}
 	b := o.batch(name)
-	b.From = have
+	b.From, b.Confirmed = have, o.confirms(have.Seq)
 	for e := o.recent.Front(); e != nil && e.Value.(*record).seq > have.Seq; e = e.Next() {
 		b.Upserts = append(b.Upserts, e.Value.(*record).signed)
 	}
@@ -103,7 +103,7 @@ func (o *origin) since(name model.ClusterName, have model.Version) model.Batch {
 
 func (o *origin) full(name model.ClusterName) model.Batch {
 	b := o.batch(name)
-	b.Full, b.Upserts = true, o.sorted()
+	b.Full, b.Upserts, b.Confirmed = true, o.sorted(), o.confirms(0)
 	return b
 }
 

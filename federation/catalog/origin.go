@@ -23,6 +23,9 @@ type origin struct {
 	// removals are the newest removals of this epoch in order of seq; those up to forgotten are not remembered.
 	removals  []removal
 	forgotten uint64
+	// confirmed and unconfirmed are the seqs of the newest removals that their operator confirmed, or did not; a full state counts as
+	// both removals and the start of them.
+	confirmed, unconfirmed uint64
 	// inOrder and sum cache sorted and digest.
 	inOrder []model.SignedRecord
 	sum     []byte
@@ -113,6 +116,7 @@ func newOrigin(b model.Batch, l Limits) (*origin, error) {
 	for _, r := range b.Upserts {
 		o.put(r, b.To.Seq)
 	}
+	o.noteRemovals(b)
 	return o, o.extent().check(b.Origin, l)
 }
 
@@ -130,5 +134,20 @@ func (o *origin) advance(b model.Batch, l Limits) (*origin, Outcome) {
 	for _, r := range b.Upserts {
 		o.put(r, b.To.Seq)
 	}
+	o.noteRemovals(b)
 	return o, Outcome{Changed: true}
 }
+
+// noteRemovals remembers whether what the batch ended was confirmed: a confirmation must reach those, too, who hear of it together with
+// what came after it.
+func (o *origin) noteRemovals(b model.Batch) {
+	switch {
+	case b.Confirmed:
+		o.confirmed = b.To.Seq
+	case b.Full || len(b.Removals) > 0:
+		o.unconfirmed = b.To.Seq
+	}
+}
+
+// confirms reports whether all that went after a seq of this epoch, or since ever when it is 0, was confirmed.
+func (o *origin) confirms(after uint64) bool { return o.confirmed > after && o.unconfirmed <= after }

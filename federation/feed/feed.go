@@ -46,7 +46,9 @@ type toldOrigin struct {
 	services int
 }
 
-// Update is what an importer is to be told of an origin: a batch, that it is gone, or nothing.
+// Update is what an importer is to be told of an origin: a batch, that it sees nothing of it any more, nothing, or first the one and
+// then the other. Both are told when the origin itself withdraws the last service: the importer may hold what vanishes in a mass, and
+// the batch says whether that was confirmed.
 type Update struct {
 	Batch   *model.Batch
 	Dropped bool
@@ -78,7 +80,8 @@ func (d *Feed) Refresh(origin model.ClusterName, at model.Version, producedAt ti
 	return Update{Batch: &model.Batch{Origin: origin, From: at, To: at, ProducedAt: producedAt, Instance: instance}}
 }
 
-// Restate tells the full state as the filter lets it be seen; force tells it again even if the agent should know it.
+// Restate tells the full state as the filter lets it be seen; force tells it again even if the agent should know it. Of an origin that
+// shows nothing the agent is told so once: it may have come with what it knew before.
 func (d *Feed) Restate(f Filter, force bool) Update {
 	told := d.told[f.Origin.Name]
 	known := told != nil && told.services > 0
@@ -97,8 +100,10 @@ func (d *Feed) Restate(f Filter, force bool) Update {
 	}
 	d.told[f.Origin.Name] = next
 	switch {
+	case next.services == 0 && known && told.filter.equal(f):
+		return Update{Batch: &b, Dropped: true}
 	case next.services == 0:
-		return Update{Dropped: known || force}
+		return Update{Dropped: told == nil || known || force}
 	case known && !force && told.version == next.version && sameKeys(told.keys, next.keys):
 		if told.filter.Revision == lostRevision {
 			next.filter.Revision = lostRevision
@@ -110,7 +115,8 @@ func (d *Feed) Restate(f Filter, force bool) Update {
 
 // advance tells a change that leads from what the agent holds to what the store holds.
 func (d *Feed) advance(f Filter, told *toldOrigin, b model.Batch) Update {
-	out := model.Batch{Origin: b.Origin, From: told.version, To: b.To, ProducedAt: b.ProducedAt, Instance: b.Instance}
+	out := b
+	out.From, out.Upserts, out.Removals = told.version, nil, nil
 	for _, r := range b.Upserts {
 		switch {
 		case f.keep(r.Key):
@@ -135,14 +141,10 @@ func (d *Feed) advance(f Filter, told *toldOrigin, b model.Batch) Update {
 		return Update{}
 	}
 	known := told.services > 0
-	told.apply(out)
-	switch {
-	case !known:
+	if told.apply(out); !known {
 		return Update{}
-	case told.services == 0:
-		return Update{Dropped: true}
 	}
-	return Update{Batch: &out}
+	return Update{Batch: &out, Dropped: told.services == 0}
 }
 
 // Forget drops an origin that is no member or that the store does not hold; force tells it in any case.

@@ -34,13 +34,13 @@ func newMirror() mirror {
 }
 
 func (m mirror) apply(t *rapid.T, u Update) {
-	switch {
-	case u.Dropped:
-		m.Drop("alpha", time.Time{})
-	case u.Batch != nil:
+	if u.Batch != nil {
 		if _, gap, err := m.Apply(*u.Batch, time.Time{}); gap || err != nil {
 			t.Fatalf("the agent cannot follow %+v: gap %v, %v", u.Batch, gap, err)
 		}
+	}
+	if u.Dropped {
+		m.Drop("alpha", time.Time{})
 	}
 }
 
@@ -207,5 +207,57 @@ func TestWhatCouldNotBeSentIsToldInFullAtTheNextChange(t *testing.T) {
 	s.Merge(model.Batch{Origin: "alpha", From: at, To: next, Upserts: []model.SignedRecord{{Key: serviceKey("b")}}})
 	if u := i.Follow(f); u.Batch == nil || !u.Batch.Full || len(u.Batch.Upserts) != 2 {
 		t.Fatalf("told %+v", u)
+	}
+}
+
+func TestAnOriginThatShowsNothingIsDroppedOnce(t *testing.T) {
+	s := catalog.New(catalog.Limits{Records: 20})
+	i := New(s)
+	f := Filter{Origin: model.Cluster{Name: "alpha", Incarnation: 1, ExportNamespaces: []string{"*"}}, Importer: "beta"}
+	if u := i.Follow(f); u != (Update{}) {
+		t.Fatalf("told of what the store does not hold: %+v", u)
+	}
+	s.Merge(model.Batch{Origin: "alpha", Full: true, To: model.Version{Incarnation: 1, Epoch: 1, Seq: 1}, Upserts: []model.SignedRecord{{Key: serviceKey("a")}}})
+	if u := i.Follow(f); u != (Update{Dropped: true}) {
+		t.Fatalf("an agent that may know more than it may see was told %+v", u)
+	}
+	if u := i.Follow(f); u != (Update{}) {
+		t.Fatalf("told twice: %+v", u)
+	}
+}
+
+func TestTheLastServicesRemovalIsToldBeforeTheDrop(t *testing.T) {
+	at := func(epoch, seq uint64) model.Version { return model.Version{Incarnation: 1, Epoch: epoch, Seq: seq} }
+	for name, c := range map[string]struct {
+		withdrawn model.Batch
+		rules     bool
+		want      func(u Update) bool
+	}{
+		"by a change": {model.Batch{From: at(1, 1), To: at(1, 2), Removals: []string{serviceKey("a")}, Confirmed: true}, false, func(u Update) bool {
+			return u.Dropped && u.Batch != nil && !u.Batch.Full && slices.Equal(u.Batch.Removals, []string{serviceKey("a")}) && u.Batch.Confirmed
+		}},
+		"by a new epoch": {model.Batch{Full: true, To: at(2, 1), Upserts: []model.SignedRecord{{Key: model.GatewaysKey}}}, false, func(u Update) bool {
+			return u.Dropped && u.Batch != nil && u.Batch.Full && len(u.Batch.Upserts) == 1 && !u.Batch.Confirmed
+		}},
+		"by a new epoch, confirmed": {model.Batch{Full: true, To: at(2, 1), Confirmed: true}, false, func(u Update) bool {
+			return u.Dropped && u.Batch != nil && u.Batch.Full && u.Batch.Confirmed
+		}},
+		"by the rules": {model.Batch{From: at(1, 1), To: at(1, 2), Removals: []string{serviceKey("a")}}, true, func(u Update) bool {
+			return u == (Update{Dropped: true})
+		}},
+	} {
+		s := catalog.New(catalog.Limits{Records: 20})
+		i := New(s)
+		f := Filter{Origin: model.Cluster{Name: "alpha", Incarnation: 1, ExportNamespaces: []string{"*"}}, Importer: "beta", Rules: []policy.ExportRule{exportRule()}}
+		s.Merge(model.Batch{Origin: "alpha", Full: true, To: at(1, 1), Upserts: []model.SignedRecord{{Key: serviceKey("a")}, {Key: model.GatewaysKey}}})
+		i.Follow(f)
+		c.withdrawn.Origin = "alpha"
+		s.Merge(c.withdrawn)
+		if c.rules {
+			f.Rules, f.Revision = nil, 1
+		}
+		if u := i.Follow(f); !c.want(u) {
+			t.Errorf("%s: told %+v, %+v", name, u, u.Batch)
+		}
 	}
 }

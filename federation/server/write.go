@@ -157,12 +157,18 @@ func (w *writer) update(origin model.ClusterName, force bool) feed.Update {
 }
 
 func (w *writer) sendUpdate(origin model.ClusterName, u feed.Update) error {
-	switch {
-	case u.Dropped:
-		return w.send(&hansev1.SessionResponse{Message: &hansev1.SessionResponse_Dropped{Dropped: &hansev1.OriginDropped{Origin: string(origin)}}})
-	case u.Batch == nil:
+	if u.Batch != nil {
+		if err := w.sendImport(origin, u); err != nil {
+			return err
+		}
+	}
+	if !u.Dropped {
 		return nil
 	}
+	return w.send(&hansev1.SessionResponse{Message: &hansev1.SessionResponse_Dropped{Dropped: &hansev1.OriginDropped{Origin: string(origin)}}})
+}
+
+func (w *writer) sendImport(origin model.ClusterName, u feed.Update) error {
 	m := &hansev1.SessionResponse{Message: &hansev1.SessionResponse_Import{Import: codec.BatchToProto(*u.Batch)}}
 	if size := proto.Size(m); size > MaxMessage {
 		// The agent would end the session: one origin must not cost it all others. It keeps what it has of this one.
