@@ -43,6 +43,7 @@ func NodeToProto(n model.Node) *hansev1.Node {
 		ProtocolMin:   n.ProtocolMin,
 		ProtocolMax:   n.ProtocolMax,
 		CommandMax:    n.CommandMax,
+		Replica:       n.Replica,
 	}
 }
 
@@ -58,6 +59,7 @@ func NodeFromProto(p *hansev1.Node) (model.Node, error) {
 		ProtocolMin:   p.GetProtocolMin(),
 		ProtocolMax:   p.GetProtocolMax(),
 		CommandMax:    p.GetCommandMax(),
+		Replica:       p.GetReplica(),
 	}
 	if err := model.ValidateLabel("node", n.Name); err != nil {
 		return model.Node{}, err

@@ -37,6 +37,7 @@ func TestStateTypesRoundTrip(t *testing.T) {
 		node := model.Node{
 			Name: label().Draw(t, "node"), Region: label().Draw(t, "region"), GRPCAddress: "a:1", RESTAddress: "b:2", RaftAddress: "c:3",
 			GossipAddress: "d:4", ProtocolMin: 1, ProtocolMax: rapid.Uint32Min(1).Draw(t, "max"), CommandMax: rapid.Uint32().Draw(t, "command"),
+			Replica: rapid.Bool().Draw(t, "replica"),
 		}
 		same(t, node, NodeToProto, NodeFromProto)
 		same(t, model.Token{

@@ -29,6 +29,16 @@ type Node struct {
 	ProtocolMax uint32 `json:"protocolMax"`
 	// CommandMax is the newest Raft command version that the node can apply.
 	CommandMax uint32 `json:"commandMax"`
+	// Replica is true for a node that follows the log without a vote. It is settled when the node joins.
+	Replica bool `json:"replica"`
+}
+
+// Role is what the node does in the Raft group: "voter" or "replica".
+func (n Node) Role() string {
+	if n.Replica {
+		return "replica"
+	}
+	return "voter"
 }
 
 // TokenKind says what a token is good for.
@@ -86,5 +96,5 @@ type Bundle struct {
 const (
 	ProtocolMin    = 1
 	ProtocolMax    = 2
-	CommandVersion = 1
+	CommandVersion = 2
 )

@@ -20,7 +20,8 @@ func genName(kind string) *rapid.Generator[string] {
 
 func genNode() *rapid.Generator[model.Node] {
 	return rapid.Custom(func(t *rapid.T) model.Node {
-		n := model.Node{Name: genName("n").Draw(t, "node"), Region: "eu", ProtocolMax: 1, CommandMax: rapid.SampledFrom([]uint32{1, 1, 1, 0}).Draw(t, "commandMax")}
+		n := model.Node{Name: genName("n").Draw(t, "node"), Region: "eu", ProtocolMax: 1, CommandMax: rapid.SampledFrom([]uint32{2, 2, 2, 0}).Draw(t, "commandMax")}
+		n.Replica = rapid.Bool().Draw(t, "replica")
 		n.GRPCAddress = n.Name + ":1"
 		n.RaftAddress = genName("raft").Draw(t, "raft") + ":2"
 		return n

@@ -14,8 +14,12 @@ func (s *State) putNode(n model.Node) (bool, error) {
 	if err := checkNode(n); err != nil {
 		return false, err
 	}
-	if held, ok := s.view.Nodes[n.Name]; ok && held == n {
+	held, member := s.view.Nodes[n.Name]
+	if member && held == n {
 		return false, nil
+	}
+	if member && held.Replica != n.Replica {
+		return false, refuse(Conflict, "node %s joined as a %s and keeps that role: start it as a %s again, or let a node of another name join", n.Name, held.Role(), held.Role())
 	}
 	if lowest := s.view.lowestCommand(); len(s.view.Nodes) > 0 && n.CommandMax < lowest {
 		return false, refuse(Conflict, "node %s knows commands up to version %d, the federation uses version %d: upgrade this node", n.Name, n.CommandMax, lowest)
@@ -30,11 +34,12 @@ func (s *State) putNode(n model.Node) (bool, error) {
 }
 
 func (s *State) removeNode(name string) (bool, error) {
-	if _, ok := s.view.Nodes[name]; !ok {
+	n, ok := s.view.Nodes[name]
+	if !ok {
 		return false, refuse(NotFound, "there is no node %.80q", name)
 	}
-	if len(s.view.Nodes) == 1 {
-		return false, refuse(Conflict, "node %s is the last one: a federation needs one", name)
+	if !n.Replica && s.view.Voters() == 1 {
+		return false, refuse(Conflict, "node %s is the last one that votes: a federation needs one", name)
 	}
 	delete(own(s, nodes, &s.view.Nodes), name)
 	s.revokeUsed(model.TokenNode, name)

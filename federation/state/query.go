@@ -38,8 +38,31 @@ func (v *View) lowestCommand() uint32 {
 	return lowest
 }
 
-// VersionOf is the lowest command version that knows the command.
-func VersionOf(Command) uint32 { return 1 }
+// Voters counts the nodes that are not replicas.
+func (v *View) Voters() int {
+	voters := 0
+	for _, n := range v.Nodes {
+		if !n.Replica {
+			voters++
+		}
+	}
+	return voters
+}
+
+// VersionOf is the lowest command version that knows the command with all that it says.
+func VersionOf(command Command) uint32 {
+	var node model.Node
+	switch c := command.(type) {
+	case PutNode:
+		node = c.Node
+	case RedeemNodeToken:
+		node = c.Node
+	}
+	if node.Replica {
+		return 2
+	}
+	return 1
+}
 
 // ClusterByTrustDomain finds the member that owns the trust domain.
 func (v *View) ClusterByTrustDomain(trustDomain string) (model.Cluster, bool) {

@@ -134,6 +134,9 @@ func (s *State) initFederation(c InitFederation) (bool, error) {
 	if err := checkNode(c.Node); err != nil {
 		return false, err
 	}
+	if c.Node.Replica {
+		return false, refuse(Invalid, "node %s cannot begin a federation as a replica: somebody must vote", c.Node.Name)
+	}
 	if c.OperatorToken.Kind != model.TokenOperator {
 		return false, refuse(Invalid, "the first token must be an operator token, not %q", c.OperatorToken.Kind)
 	}

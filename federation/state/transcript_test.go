@@ -141,7 +141,7 @@ func hash(s string) []byte { h := sha256.Sum256([]byte(s)); return h[:] }
 
 func command(t *testing.T, name string, a arguments) Command {
 	t.Helper()
-	node := model.Node{Name: a["node"], GRPCAddress: a["node"] + ":7443", RaftAddress: a["raft"], ProtocolMin: 1, ProtocolMax: 1, CommandMax: 1}
+	node := model.Node{Name: a["node"], GRPCAddress: a["node"] + ":7443", RaftAddress: a["raft"], ProtocolMin: 1, ProtocolMax: 1, CommandMax: 1, Replica: a["role"] == "replica"}
 	if node.RaftAddress == "" {
 		node.RaftAddress = a["node"] + ":7444"
 	}

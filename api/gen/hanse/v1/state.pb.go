@@ -436,7 +436,9 @@ type Node struct {
 	ProtocolMin uint32 `protobuf:"varint,7,opt,name=protocol_min,json=protocolMin,proto3" json:"protocol_min,omitempty"`
 	ProtocolMax uint32 `protobuf:"varint,8,opt,name=protocol_max,json=protocolMax,proto3" json:"protocol_max,omitempty"`
 	// command_max is the newest Raft command version that the node can apply.
-	CommandMax    uint32 `protobuf:"varint,9,opt,name=command_max,json=commandMax,proto3" json:"command_max,omitempty"`
+	CommandMax uint32 `protobuf:"varint,9,opt,name=command_max,json=commandMax,proto3" json:"command_max,omitempty"`
+	// replica is true for a node that follows the log without a vote (command version 2).
+	Replica       bool `protobuf:"varint,10,opt,name=replica,proto3" json:"replica,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -532,6 +534,13 @@ func (x *Node) GetCommandMax() uint32 {
 		return x.CommandMax
 	}
 	return 0
+}
+
+func (x *Node) GetReplica() bool {
+	if x != nil {
+		return x.Replica
+	}
+	return false
 }
 
 type CreateToken struct {
@@ -1569,7 +1578,7 @@ const file_hanse_v1_state_proto_rawDesc = "" +
 	"\x04node\x18\x01 \x01(\v2\x0e.hanse.v1.NodeR\x04node\" \n" +
 	"\n" +
 	"RemoveNode\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\"\xa9\x02\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"\xc3\x02\n" +
 	"\x04Node\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06region\x18\x02 \x01(\tR\x06region\x12!\n" +
@@ -1580,7 +1589,9 @@ const file_hanse_v1_state_proto_rawDesc = "" +
 	"\fprotocol_min\x18\a \x01(\rR\vprotocolMin\x12!\n" +
 	"\fprotocol_max\x18\b \x01(\rR\vprotocolMax\x12\x1f\n" +
 	"\vcommand_max\x18\t \x01(\rR\n" +
-	"commandMax\"4\n" +
+	"commandMax\x12\x18\n" +
+	"\areplica\x18\n" +
+	" \x01(\bR\areplica\"4\n" +
 	"\vCreateToken\x12%\n" +
 	"\x05token\x18\x01 \x01(\v2\x0f.hanse.v1.TokenR\x05token\"\x1d\n" +
 	"\vRevokeToken\x12\x0e\n" +
