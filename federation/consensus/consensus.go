@@ -19,7 +19,7 @@ type Node struct {
 	raft  *raft.Raft
 	fsm   *fsm
 	disk  *disk
-	trans *raft.NetworkTransport
+	trans *transport
 
 	failOnce sync.Once
 	failure  error
@@ -41,9 +41,9 @@ func Open(cfg Config) (*Node, error) {
 	if n.disk, err = openDisk(&n.cfg, logger, n.fail); err != nil {
 		return nil, fmt.Errorf("open raft node %s in %s: %w", cfg.Name, cfg.Dir, err)
 	}
-	n.trans = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+	n.trans = &transport{now: cfg.Clock.Now, NetworkTransport: raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		Stream: newStream(cfg.Listener, cfg.Address, cfg.Dial), MaxPool: 3, Timeout: ioTimeout, Logger: logger, MsgpackUseNewTimeFormat: true,
-	})
+	})}
 	if err := n.start(cfg.raft(logger)); err != nil {
 		return nil, errors.Join(fmt.Errorf("open raft node %s in %s: %w", cfg.Name, cfg.Dir, err), n.trans.Close(), n.disk.close())
 	}
@@ -51,6 +51,9 @@ func Open(cfg Config) (*Node, error) {
 	n.disk.store.running.Store(true)
 	return n, nil
 }
+
+// cachedEntries are kept in memory: a leader looks the newest ones up for each follower many times a second.
+const cachedEntries = 64
 
 // start writes the first configuration, with this node alone, when there is no log yet, and starts raft. It turns the panics by which
 // raft meets an unreadable log into errors.
@@ -68,7 +71,11 @@ func (n *Node) start(conf *raft.Config) (err error) {
 			return err
 		}
 	}
-	n.raft, err = raft.NewRaft(conf, n.fsm, d.store, d.store, d.snapshots, n.trans)
+	logs, err := raft.NewLogCache(cachedEntries, d.store)
+	if err != nil {
+		return err
+	}
+	n.raft, err = raft.NewRaft(conf, n.fsm, logs, d.store, d.snapshots, n.trans)
 	return err
 }
 

@@ -83,6 +83,13 @@ func (n *Node) AddVoter(ctx context.Context, name, address string) error {
 	})
 }
 
+// AddReplica makes the node a member without a vote, or changes its address; it takes no vote away. Errors are as for Propose.
+func (n *Node) AddReplica(ctx context.Context, name, address string) error {
+	return n.submit(ctx, func(timeout time.Duration) raft.Future {
+		return n.raft.AddNonvoter(raft.ServerID(name), raft.ServerAddress(address), 0, timeout)
+	})
+}
+
 // RemoveServer takes the node out of the group; it is no error when it is not in it. Errors are as for Propose.
 func (n *Node) RemoveServer(ctx context.Context, name string) error {
 	return n.submit(ctx, func(timeout time.Duration) raft.Future {
