@@ -103,9 +103,9 @@ func newNodeCommand(opts *operatorOptions) *cobra.Command {
 }
 
 func printNodes(w io.Writer, l rest.NodeList) {
-	row(w, "NODE", "REGION", "ALIVE", "LEADER", "GRPC", "REST")
+	row(w, "NODE", "REGION", "ROLE", "ALIVE", "LEADER", "GRPC", "REST")
 	for _, n := range l.Nodes {
-		row(w, n.Name, n.Region, yesNo(n.Alive), yesNo(n.Leader), n.GRPCAddress, n.RESTAddress)
+		row(w, n.Name, n.Region, n.Role(), yesNo(n.Alive), yesNo(n.Leader), n.GRPCAddress, n.RESTAddress)
 	}
 }
 

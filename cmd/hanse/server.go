@@ -36,19 +36,26 @@ func newServerCommand() *cobra.Command {
 		Use:   "server",
 		Short: "Run a federation node",
 		Long: `A federation node holds what must be agreed (members, tokens, trust, policy) in a Raft group, spreads what must be known (the service
-catalog) between nodes, serves agents and the REST API. Three nodes, one per region, survive the loss of one.
+catalog) between nodes, serves agents and the REST API. Three nodes, one per region, survive the loss of one; five that of two.
+
+Nodes vote unless they join with --replica. A replica has all that a voter has and serves agents and operators as a voter does; changes
+go to the leader from either. Add replicas in further regions and where many agents are: they make no change slower, and what they
+hold survives with them, but they count for no majority. A federation takes at most seven voters.
 
 Ports: 7700 agents and nodes, 7701 REST API, 7702 Raft, 7703 gossip, 7704 health and metrics (loopback).`,
 		Example: `  hanse server init --federation example.org --region eu
   hanse server --region eu
-  hanse server --region us --join hanse-node-1.…`,
+  hanse server --region us --join hanse-node-1.…
+  hanse server --region sa --replica --join hanse-node-1.…`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			opts.roleGiven = cmd.Flags().Changed("replica")
 			return runRole(cmd, opts.validate, opts.log, func(ctx context.Context, logger *slog.Logger) error { return runServer(ctx, opts, logger) })
 		},
 	}
 	opts.bind(cmd)
 	cmd.Flags().StringVar(&opts.join, "join", "", "node token that adds this node to a federation; needed once")
+	cmd.Flags().BoolVar(&opts.replica, "replica", false, "join as a read replica, without a vote; needed once, a node keeps the role in which it joined")
 	cmd.AddCommand(newServerInitCommand())
 	return cmd
 }
@@ -129,6 +136,9 @@ func (p *serverParts) becomeNode(ctx context.Context) error {
 			return err
 		})
 	}
+	if err == nil {
+		err = p.takeRole(own)
+	}
 	if err != nil {
 		return err
 	}
@@ -189,7 +199,7 @@ func (p *serverParts) assemble() error {
 		Node: p.node, Consensus: p.consensus, Store: p.store, Subscribe: func() server.Subscription { return p.store.Subscribe() },
 		Issuer: nodeIssuer{p.issuing}, Peers: p.identity, Sync: p.mesh.ServeSync,
 		DialNode: p.dialNode,
-		Voters:   p.voters, Reachable: p.reachable, GossipKeys: p.own.GossipKeys,
+		Group:    p.group, Reachable: p.reachable, GossipKeys: p.own.GossipKeys,
 		Clock: p.clock, Logger: p.logger,
 	})
 	return nil

@@ -43,6 +43,8 @@ type nodeIdentity struct {
 	GossipKeys [][]byte `json:"gossipKeys"`
 	// GossipPeers are the gossip addresses of the nodes known at the join, to find the others before Raft answers.
 	GossipPeers []string `json:"gossipPeers,omitempty"`
+	// Replica is the role in which the node joined.
+	Replica bool `json:"replica,omitempty"`
 }
 
 // founding is what "server init" leaves for the first start: the first entries of the log.
@@ -89,6 +91,17 @@ func loadNodeIdentity(dir, name string) (nodeIdentity, error) {
 		return nodeIdentity{}, fmt.Errorf("--data-dir %s belongs to node %q, but --name is %q: give each node a folder of its own", dir, id.Name, name)
 	}
 	return id, nil
+}
+
+// takeRole gives the node the role in which it joined, or refuses to start when the operator says another.
+func (p *serverParts) takeRole(own nodeIdentity) error {
+	asked := p.node
+	p.node.Replica = own.Replica
+	if p.opts.roleGiven && asked.Replica != own.Replica {
+		return usageError("--replica=%t is given, but --data-dir %s belongs to a node that joined as a %s, and a node keeps its role: leave --replica out; "+
+			"for a %s start a node with another --name, an empty --data-dir and a token of its own", asked.Replica, p.opts.dataDir, p.node.Role(), asked.Role())
+	}
+	return nil
 }
 
 // loadFounding reads what "server init" left; nil when the node has nothing to found.
@@ -180,10 +193,15 @@ func joinFederation(ctx context.Context, dir string, node model.Node, text strin
 	if err != nil {
 		return nodeIdentity{}, fmt.Errorf("join the federation: %w", err)
 	}
-	id := nodeIdentity{Federation: resp.GetFederation(), Name: node.Name, GossipKeys: resp.GetGossipKeys()}
+	id := nodeIdentity{Federation: resp.GetFederation(), Name: node.Name, GossipKeys: resp.GetGossipKeys(), Replica: node.Replica}
 	for _, p := range resp.GetNodes() {
-		if peer, err := codec.NodeFromProto(p); err == nil && peer.Name != node.Name {
+		peer, err := codec.NodeFromProto(p)
+		switch {
+		case err != nil:
+		case peer.Name != node.Name:
 			id.GossipPeers = append(id.GossipPeers, peer.GossipAddress)
+		case peer.Replica != node.Replica:
+			return nodeIdentity{}, fmt.Errorf("the federation took this node in as a %s and not as a %s: its nodes are of an older version; upgrade them, and join under another --name", peer.Role(), node.Role())
 		}
 	}
 	if err := identity.SaveChain(filepath.Join(dir, nodeChainFile), resp.GetCertificates()); err != nil {

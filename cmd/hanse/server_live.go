@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/tls"
@@ -34,10 +35,15 @@ func (p *serverParts) restHandler() http.Handler {
 	})
 }
 
-// mint makes a token that carries the addresses at which it can be used.
+// tokenAddresses is how many nodes a token names. Whoever joins is told all of them.
+const tokenAddresses = 8
+
+// mint makes a token that carries addresses at which it can be used: voters first, as there may be more nodes than a token can name.
 func (p *serverParts) mint(kind model.TokenKind, v *state.View) (model.Token, string, error) {
+	nodes := v.NodeList()
+	slices.SortStableFunc(nodes, func(a, b model.Node) int { return cmp.Compare(boolGauge(a.Replica), boolGauge(b.Replica)) })
 	addresses := []string{}
-	for _, n := range v.NodeList() {
+	for _, n := range nodes[:min(len(nodes), tokenAddresses)] {
 		if kind == model.TokenOperator {
 			addresses = append(addresses, n.RESTAddress)
 		} else {
@@ -78,13 +84,11 @@ func (l liveView) Refused(cluster model.ClusterName) []string {
 	return out
 }
 
-// voters names the members of the Raft group that vote.
-func (p *serverParts) voters() []string {
-	var out []string
+// group is the Raft group as this node knows it.
+func (p *serverParts) group() map[string]server.GroupMember {
+	out := map[string]server.GroupMember{}
 	for _, peer := range p.consensus.Status().Peers {
-		if peer.Voter {
-			out = append(out, peer.Name)
-		}
+		out[peer.Name] = server.GroupMember{Address: peer.Address, Voter: peer.Voter}
 	}
 	return out
 }

@@ -16,6 +16,8 @@ type serverOptions struct {
 	name    string
 	region  string
 	join    string
+	// replica is the role to join in; roleGiven is whether the operator said it this time.
+	replica, roleGiven bool
 
 	grpc, rest, raft, gossip endpoint
 	healthListen             string
@@ -69,7 +71,7 @@ func (o *serverOptions) validate() error {
 // node is what the federation is told of this node.
 func (o *serverOptions) node() (model.Node, error) {
 	n := model.Node{
-		Name: o.name, Region: o.region,
+		Name: o.name, Region: o.region, Replica: o.replica,
 		ProtocolMin: model.ProtocolMin, ProtocolMax: model.ProtocolMax, CommandMax: model.CommandVersion,
 	}
 	for _, e := range []struct {

@@ -78,8 +78,8 @@ func (s *Server) issueAgent(cluster model.ClusterName, csr []byte) ([][]byte, er
 	return chain, nil
 }
 
-// JoinNode redeems a node token: the leader records the node, and this node certifies its key and its issuing CA. The node becomes a
-// voter when its Raft address answers: see Run.
+// JoinNode redeems a node token: the leader records the node, and this node certifies its key and its issuing CA. The node comes
+// into the Raft group when its Raft address answers: see Run.
 func (s *Server) JoinNode(ctx context.Context, r *hansev1.JoinNodeRequest) (*hansev1.JoinNodeResponse, error) {
 	command, err := redeemNodeCommand(r)
 	if err != nil {

@@ -2,7 +2,6 @@ package server
 
 import (
 	"bytes"
-	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -277,39 +276,6 @@ func TestOnlyNodesMayForwardAndSync(t *testing.T) {
 	}
 	_, err := hansev1.NewNodeServiceClient(f.dial("n2", f.nodes["n1"].identity)).Forward(f.ctx, forward)
 	refusedWith(t, err, codes.Unavailable, "not the leader")
-}
-
-func TestReachableNodesBecomeVoters(t *testing.T) {
-	f := newFederation(t)
-	f.raft.voters = []string{"n1"}
-	reachable := make(chan bool, 1)
-	s := f.nodes["n1"].Server
-	s.cfg.Reachable = func(_ context.Context, address string) error {
-		if address != "n2.example:1" {
-			t.Errorf("tried %s", address)
-		}
-		if !<-reachable {
-			return context.DeadlineExceeded
-		}
-		return nil
-	}
-	ctx, cancel := context.WithCancel(f.ctx)
-	done := make(chan error, 1)
-	go func() { done <- s.Run(ctx) }()
-	reachable <- false
-	f.clock.fire(f.ctx, t, votersEvery)
-	if v := f.raft.Voters(); len(v) != 1 {
-		t.Fatalf("a node that does not answer is a voter: %v", v)
-	}
-	reachable <- true
-	f.clock.fire(f.ctx, t, votersEvery)
-	if v := f.raft.Voters(); !slices.Equal(v, []string{"n1", "n2"}) {
-		t.Fatalf("voters are %v", v)
-	}
-	cancel()
-	if err := <-done; err != nil {
-		t.Fatal(err)
-	}
 }
 
 func TestGarbageNeverPanics(t *testing.T) {

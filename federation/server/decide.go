@@ -74,6 +74,9 @@ func (s *Server) decide(ctx context.Context, r *hansev1.ForwardRequest) (*hansev
 	// A refusal and a repetition change nothing, and callers without an identity must not be able to fill the log with them: what the
 	// command would do is tried on a copy first.
 	view := s.view()
+	if err := enoughVoters(view, command); err != nil {
+		return nil, err
+	}
 	result := state.Restore(view, bundle.Accept).Apply(view.Index+1, state.Entry{Version: state.VersionOf(command), At: s.cfg.Clock.Now(), Command: command})
 	if result.Err == nil && result.Fatal == nil && result.Changed {
 		result, err = s.cfg.Consensus.Propose(ctx, command)

@@ -2,7 +2,7 @@ package server
 
 import (
 	"context"
-	"slices"
+	"maps"
 	"sync"
 	"time"
 
@@ -21,12 +21,12 @@ type raft struct {
 	view    *state.View
 	changed chan struct{}
 	leader  string
-	voters  []string
+	group   map[string]GroupMember
 	entries int
 }
 
 func newRaft(now func() time.Time) *raft {
-	r := &raft{now: now, state: state.New(bundle.Accept), changed: make(chan struct{})}
+	r := &raft{now: now, state: state.New(bundle.Accept), changed: make(chan struct{}), group: map[string]GroupMember{}}
 	r.view = r.state.View()
 	return r
 }
@@ -60,17 +60,25 @@ func (r *raft) lead(name string) {
 	r.leader = name
 }
 
-func (r *raft) AddVoter(_ context.Context, name, _ string) error {
+func (r *raft) AddVoter(_ context.Context, name, address string) error {
+	return r.add(name, GroupMember{Address: address, Voter: true})
+}
+
+func (r *raft) AddReplica(_ context.Context, name, address string) error {
+	return r.add(name, GroupMember{Address: address})
+}
+
+func (r *raft) add(name string, m GroupMember) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.voters = append(r.voters, name)
+	r.group[name] = m
 	return nil
 }
 
-func (r *raft) Voters() []string {
+func (r *raft) Group() map[string]GroupMember {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return slices.Clone(r.voters)
+	return maps.Clone(r.group)
 }
 
 func (r *raft) proposed() int {

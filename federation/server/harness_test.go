@@ -138,7 +138,7 @@ func (f *federation) start(name string) *node {
 			return grpc.NewClient(address, grpc.WithTransportCredentials(credentials.NewTLS(n.identity.ClientTLS(identity.MatchNode("acme", "")))))
 		},
 		Sync:       func(hansev1.NodeService_SyncServer) error { return status.Error(codes.OK, "") },
-		Voters:     f.raft.Voters,
+		Group:      f.raft.Group,
 		Reachable:  func(context.Context, string) error { return nil },
 		GossipKeys: [][]byte{[]byte("gossip key")},
 		Clock:      f.clock, Logger: slog.New(slog.DiscardHandler),

@@ -43,7 +43,9 @@ type Consensus interface {
 	Watch() (*state.View, <-chan struct{})
 	// Leader names the leader as far as this node knows.
 	Leader() (name, raftAddress string, ok bool)
+	// AddVoter and AddReplica bring a node into the Raft group, or change its address.
 	AddVoter(ctx context.Context, name, raftAddress string) error
+	AddReplica(ctx context.Context, name, raftAddress string) error
 }
 
 // Store is the catalog of all origins as this package needs it. It is safe for concurrent use.
@@ -97,8 +99,8 @@ type Config struct {
 	DialNode func(ctx context.Context, address string) (*grpc.ClientConn, error)
 	// Sync serves the catalog to another node whose identity was checked.
 	Sync func(hansev1.NodeService_SyncServer) error
-	// Voters names the Raft configuration's voters, as this node knows it.
-	Voters func() []string
+	// Group is the Raft configuration by node, as this node knows it.
+	Group func() map[string]GroupMember
 	// Reachable returns nil when something accepts connections at a Raft address.
 	Reachable func(ctx context.Context, address string) error
 	// GossipKeys are told to nodes that join, the primary first.
@@ -138,7 +140,7 @@ func (s *Server) Register(r grpc.ServiceRegistrar) {
 // Run keeps a leader's duties until ctx ends, and then ends all sessions. It must be called once.
 func (s *Server) Run(ctx context.Context) error {
 	defer close(s.stopped)
-	return s.ensureVoters(ctx)
+	return s.keepGroup(ctx)
 }
 
 func (s *Server) view() *state.View {
