@@ -1,6 +1,6 @@
 // Package health owns the checks of the workload beside a proxy: whether calls may be sent to it.
 //
-// Step, the thresholds, is pure; Checker runs the checks.
+// Step, the thresholds and the damping of flaps, is pure; Checker runs the checks.
 package health
 
 import (
@@ -48,7 +48,7 @@ func (c *Checker) Run(ctx context.Context, report func(ready bool, reason string
 			return nil
 		}
 		var changed bool
-		if state, changed = Step(thresholds, state, result); changed {
+		if state, changed = Step(thresholds, state, result, c.clock.Now()); changed {
 			report(state.Ready, state.Reason)
 		}
 		if !c.pause(ctx) {
