@@ -60,7 +60,7 @@ func (b *builder) gateway(w *snapshot.Workload) {
 
 func passthroughChain(sni string) *listenerv3.FilterChain {
 	chain := tlsChain(sni)
-	stat := "pass_" + statName(sni)
+	stat := passthroughPrefix + statName(sni)
 	chain.Filters = []*listenerv3.Filter{connectionLimit(stat), tcpProxy(stat, sni)}
 	return chain
 }

@@ -67,7 +67,7 @@ func (b *builder) inboundPort(w *snapshot.Workload, p model.WorkloadPort) (*list
 	name := appName(p.Number)
 	b.add(ClusterType, b.part(w.Digest+"/"+name, func() *Resource { return appCluster(name, target, p.Protocol) }))
 	chain := tlsChain(sni)
-	stat := "from_" + statName(sni)
+	stat := inboundPrefix + statName(sni)
 	if http {
 		routes := inboundRoutes(p.Number)
 		b.add(RouteType, b.part(w.Digest+"/"+routes, func() *Resource { return inboundConfig(routes, name, w.Callers) }))
