@@ -3,9 +3,7 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
-	"net/http"
 	"path/filepath"
 	"time"
 
@@ -33,6 +31,9 @@ func newProxyCommand() *cobra.Command {
 caches the Envoy's configuration, and starts and drains the Envoy. Without the agent it goes on with what it has, also after a
 restart; the Envoy goes on without the proxy.
 
+A workload whose check fails is out of rotation at once, and back as soon as its check passes. One that fails again and again within
+a minute flaps: its check must then pass for a while first, from 1s after its second failure to 30s.
+
 Ports: 7721 mutual TLS from other Envoys, 7722 gateway, 7720 health and metrics (loopback).`,
 		Example: `  hanse token create workload --namespace shop --service-account cart --service cart   # where the agent runs
   hanse proxy --token hanse-workload-1.… --name cart-1 --locality eu/eu-a --address 10.0.0.7 \
@@ -46,8 +47,7 @@ Ports: 7721 mutual TLS from other Envoys, 7722 gateway, 7720 health and metrics 
 		},
 	}
 	o.bind(cmd.Flags())
-	cmd.AddCommand(newDrainCommand("drain", "Take the workload out of rotation; calls under way go on"),
-		newDrainCommand("undrain", "Put a drained workload back into rotation"))
+	cmd.AddCommand(newDrainCommand(), newUndrainCommand())
 	return cmd
 }
 
@@ -97,6 +97,7 @@ func runProxy(ctx context.Context, o proxyOptions, logger *slog.Logger) error {
 		return err
 	}
 	p := &proxyParts{opts: o, clock: clock.Real{}, logger: logger, registry: newRegistry(), state: newProxyState()}
+	p.recallDrain()
 	// Health is served from the start: while the proxy waits for its certificate, it says so.
 	healthDone := make(chan error, 1)
 	healthCtx, stopHealth := context.WithCancel(context.WithoutCancel(ctx))
@@ -222,40 +223,4 @@ func (p *proxyParts) waitSettled(ctx context.Context) {
 		case <-p.clock.After(10 * time.Millisecond):
 		}
 	}
-}
-
-// leave takes the workload out of rotation and gives callers a moment to learn of it, before the Envoy is drained and stopped.
-func (p *proxyParts) leave() {
-	ctx, cancel := context.WithTimeout(context.Background(), p.opts.drainTime+2*time.Second)
-	defer cancel()
-	p.logger.Info("draining", "drain_time", p.opts.drainTime)
-	p.state.drain(true)
-	p.applyHealth(ctx)
-	select {
-	case <-ctx.Done():
-	case <-p.clock.After(min(time.Second, p.opts.drainTime)):
-	}
-	if !p.client.Attached() {
-		return
-	}
-	if err := p.client.Withdraw(ctx); err != nil {
-		p.logger.Warn("the agent did not confirm the withdrawal; it will notice by itself", "error", err)
-	}
-}
-
-// newDrainCommand is a command that talks to the proxy's admin socket on this machine.
-func newDrainCommand(verb, short string) *cobra.Command {
-	var dir string
-	cmd := &cobra.Command{
-		Use: verb, Short: short, Example: "  hanse proxy " + verb + " --data-dir /var/lib/hanse/proxy", Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := callAdmin(cmd.Context(), "proxy", dir, http.MethodPost, "/v1/"+verb, nil, nil); err != nil {
-				return err
-			}
-			fmt.Fprintln(cmd.OutOrStdout(), verb+"ed")
-			return nil
-		},
-	}
-	cmd.Flags().StringVar(&dir, "data-dir", "/var/lib/hanse/proxy", "data folder of the proxy, which holds its admin socket")
-	return cmd
 }

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -250,19 +249,3 @@ func (e envoyEvents) report() {
 }
 
 func (p *proxyParts) notReady() []string { return p.state.notReady() }
-
-// adminHandler serves the proxy's own socket.
-func (p *proxyParts) adminHandler() http.Handler {
-	mux := http.NewServeMux()
-	set := func(on bool) http.HandlerFunc {
-		return func(w http.ResponseWriter, r *http.Request) {
-			p.state.drain(on)
-			p.logger.Info("told to drain or undrain", "workload", p.opts.name, "draining", on)
-			p.applyHealth(r.Context())
-			w.WriteHeader(http.StatusNoContent)
-		}
-	}
-	mux.HandleFunc("POST /v1/drain", set(true))
-	mux.HandleFunc("POST /v1/undrain", set(false))
-	return mux
-}

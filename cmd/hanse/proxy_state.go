@@ -127,6 +127,12 @@ func (s *proxyState) drain(on bool) {
 	}
 }
 
+func (s *proxyState) draining() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.health.Draining
+}
+
 // settled reports whether the workload can be registered without a false word: its check has given a result, and an Envoy that has a
 // configuration is up.
 func (s *proxyState) settled(cached bool) bool {
