@@ -163,6 +163,7 @@ func (p *serverParts) measure() {
 		}
 		return float64(n)
 	})
+	p.registry.MustRegister(gossipMetrics{stats: p.mesh.Stats, peers: p.mesh.Peers, charges: p.store.Charges})
 	gauge(p.registry, "catalog_oldest_feed_seconds", "age of the oldest member's feed", p.oldestFeed)
 	gauge(p.registry, "certificate_expiry_seconds", "time until this node's certificate ends", func() float64 {
 		return p.identity.Expiry().Sub(p.clock.Now()).Seconds()

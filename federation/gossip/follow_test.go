@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/hanse-mesh/hanse/api/codec"
 	hansev1 "github.com/hanse-mesh/hanse/api/gen/hanse/v1"
@@ -26,7 +27,8 @@ func (w *world) follows(m *Mesh, peer func(hello *hansev1.SyncHello, stream hans
 	m.note("peer", "127.0.0.1:1", meta{GRPC: address}, true)
 	ctx, cancel := context.WithCancel(w.ctx)
 	var tasks sync.WaitGroup
-	m.followAll(ctx, &tasks)
+	tasks.Go(func() { m.asks.run(ctx) })
+	m.replan(ctx, &tasks)
 	w.Cleanup(func() { cancel(); tasks.Wait() })
 }
 
@@ -153,13 +155,15 @@ func TestAStreamThatBreaksIsOpenedAgainWithWhatIsHeld(t *testing.T) {
 	})
 	want := []*hansev1.SyncHello{
 		{ProtocolMin: 1, ProtocolMax: 2, Node: "a"},
-		{ProtocolMin: 1, ProtocolMax: 2, Node: "a", Have: []*hansev1.Have{{Origin: "north", Version: codec.VersionToProto(at(1, 1))}}},
+		{ProtocolMin: 1, ProtocolMax: 2, Node: "a", Have: []*hansev1.Have{{
+			Origin: "north", Version: codec.VersionToProto(at(1, 1)), ProducedAt: timestamppb.New(full("north", at(1, 1)).ProducedAt),
+		}}},
 	}
 	for i := range want {
 		select {
 		case got := <-hellos:
 			for j, have := range want[i].Have {
-				have.Digest = m.cfg.Store.digest(model.ClusterName(got.Have[j].Origin))
+				have.Digest = m.cfg.Store.Digest(model.ClusterName(got.Have[j].Origin))
 			}
 			if !proto.Equal(got, want[i]) {
 				t.Errorf("hello %d is\n%v\nwant\n%v", i, got, want[i])

@@ -14,6 +14,8 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/hanse-mesh/hanse/api/model"
+	"github.com/hanse-mesh/hanse/federation/overlay"
+	"github.com/hanse-mesh/hanse/federation/spread"
 	"github.com/hanse-mesh/hanse/internal/clock"
 )
 
@@ -40,7 +42,13 @@ type Config struct {
 type Mesh struct {
 	cfg    Config
 	list   memberlist.Config
-	events chan struct{}
+	degree int
+	timing spread.Timing
+	// events has a value when whom to follow may have changed.
+	events    chan struct{}
+	asks      *asker
+	repairs   *repairer
+	conflicts conflicts
 
 	// changed is called after peers or stats have changed.
 	changed func()
@@ -50,20 +58,13 @@ type Mesh struct {
 	stats Stats
 }
 
-// Stats counts what has gone through the streams.
-type Stats struct {
-	BatchesIn, BatchesOut uint64
-	// FullsOut are the batches sent that stated an origin in full.
-	FullsOut uint64
-	// Gaps are the batches taken that led on from what was not held; PullsIn are the pulls that peers have sent.
-	Gaps, PullsIn uint64
-	// Refused are the malformed batches.
-	Refused uint64
-}
-
 // New checks the configuration; nothing is opened before Run.
 func New(cfg Config) (*Mesh, error) {
-	m := &Mesh{cfg: cfg, events: make(chan struct{}, 1), peers: map[string]*peer{}, changed: func() {}}
+	m := &Mesh{
+		cfg: cfg, degree: overlay.DefaultDegree, timing: spread.DefaultTiming(), events: make(chan struct{}, 1),
+		peers: map[string]*peer{}, changed: func() {},
+	}
+	m.asks, m.repairs = newAsker(cfg.Store, m.timing, cfg.Clock), newRepairer(cfg.Store, m.timing)
 	if len(cfg.Keys) == 0 {
 		return nil, errors.New("gossip: no encryption key is given")
 	}
@@ -73,7 +74,7 @@ func New(cfg Config) (*Mesh, error) {
 	}
 	m.list = *memberlist.DefaultLANConfig()
 	m.list.Name, m.list.Keyring = cfg.Node.Name, ring
-	m.list.Delegate, m.list.Events = delegate{m}, delegate{m}
+	m.list.Delegate, m.list.Events, m.list.Conflict = delegate{m}, delegate{m}, delegate{m}
 	m.list.Logger = slog.NewLogLogger(cfg.Logger.Handler(), slog.LevelDebug)
 	// Nodes of different regions are some 100 ms apart. Half of an interval is left for probes by way of others and over TCP.
 	m.list.ProbeInterval, m.list.ProbeTimeout, m.list.TCPTimeout = 2*time.Second, time.Second, 5*time.Second
@@ -121,12 +122,14 @@ func (m *Mesh) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	tasks.Go(func() { m.join(ctx, list.Join) })
+	tasks.Go(func() { m.asks.run(ctx) })
+	tasks.Go(func() { m.repairAll(ctx) })
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-m.events:
-			m.followAll(ctx, &tasks)
+			m.replan(ctx, &tasks)
 		}
 	}
 }
@@ -178,16 +181,4 @@ func (m *Mesh) present(seed string) bool {
 		}
 	}
 	return false
-}
-
-// followAll starts a loop for every live peer that has none.
-func (m *Mesh) followAll(ctx context.Context, tasks *sync.WaitGroup) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for name, p := range m.peers {
-		if p.alive && !p.following {
-			p.following = true
-			tasks.Go(func() { m.follow(ctx, name) })
-		}
-	}
 }

@@ -132,7 +132,7 @@ func (n *node) sees(name string) Peer {
 func (n *node) follows(name string) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.peers[name] != nil && n.peers[name].following
+	return n.peers[name] != nil && n.peers[name].pursuit != nil
 }
 
 // joined waits until the nodes follow each other.
@@ -161,7 +161,7 @@ func same(a, b *Store) bool {
 		return false
 	}
 	for i := range x {
-		if x[i].Version != y[i].Version || !x[i].ProducedAt.Equal(y[i].ProducedAt) || string(a.digest(x[i].Name)) != string(b.digest(x[i].Name)) {
+		if x[i].Version != y[i].Version || !x[i].ProducedAt.Equal(y[i].ProducedAt) || string(a.Digest(x[i].Name)) != string(b.Digest(x[i].Name)) {
 			return false
 		}
 	}

@@ -2,8 +2,11 @@ package gossip
 
 import (
 	"encoding/json"
+	"maps"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/hashicorp/memberlist"
 )
@@ -14,14 +17,15 @@ type peer struct {
 	// gossip is the peer's address in memberlist.
 	gossip string
 	alive  bool
-	// following is true while a loop keeps a stream to the peer.
-	following bool
-	connected bool
+	// pursuit is nil while the peer is not followed; unreachable is set when it has not brought a stream for too long.
+	pursuit     *pursuit
+	unreachable bool
 }
 
 // meta is what a node says of itself in memberlist. Protocols are negotiated on the streams.
 type meta struct {
-	GRPC string `json:"g"`
+	GRPC   string `json:"g"`
+	Region string `json:"r,omitempty"`
 }
 
 // Peer is another node as this one sees it.
@@ -39,24 +43,10 @@ func (m *Mesh) Peers() []Peer {
 	defer m.mu.Unlock()
 	out := make([]Peer, 0, len(m.peers))
 	for name, p := range m.peers {
-		out = append(out, Peer{Name: name, Address: p.node.GRPC, Alive: p.alive, Connected: p.connected})
+		out = append(out, Peer{Name: name, Address: p.node.GRPC, Alive: p.alive, Connected: p.pursuit != nil && p.pursuit.connected})
 	}
 	slices.SortFunc(out, func(a, b Peer) int { return strings.Compare(a.Name, b.Name) })
 	return out
-}
-
-// Stats returns a copy of the counters.
-func (m *Mesh) Stats() Stats {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.stats
-}
-
-func (m *Mesh) count(f func(*Stats)) {
-	m.mu.Lock()
-	f(&m.stats)
-	m.mu.Unlock()
-	m.changed()
 }
 
 // delegate is memberlist's view of a Mesh. It carries no records: memberlist sustains some ten small updates a second.
@@ -64,7 +54,7 @@ type delegate struct{ m *Mesh }
 
 // NodeMeta says how this node is reached.
 func (d delegate) NodeMeta(limit int) []byte {
-	data, err := json.Marshal(meta{GRPC: d.m.cfg.Node.GRPCAddress})
+	data, err := json.Marshal(meta{GRPC: d.m.cfg.Node.GRPCAddress, Region: d.m.cfg.Node.Region})
 	if err != nil || len(data) > limit {
 		d.m.cfg.Logger.Error("this node's addresses are too long for gossip", "bytes", len(data), "limit", limit)
 		return nil
@@ -72,11 +62,9 @@ func (d delegate) NodeMeta(limit int) []byte {
 	return data
 }
 
-// NotifyMsg, GetBroadcasts, LocalState and MergeRemoteState are not used.
+// NotifyMsg and GetBroadcasts are not used.
 func (delegate) NotifyMsg([]byte)                {}
 func (delegate) GetBroadcasts(int, int) [][]byte { return nil }
-func (delegate) LocalState(bool) []byte          { return nil }
-func (delegate) MergeRemoteState([]byte, bool)   {}
 
 // NotifyJoin takes a live node.
 func (d delegate) NotifyJoin(n *memberlist.Node) { d.seen(n, true) }
@@ -99,11 +87,43 @@ func (d delegate) seen(n *memberlist.Node, alive bool) {
 	if d.m.note(n.Name, n.Address(), said, alive) {
 		d.m.cfg.Logger.Info("federation node seen", "node", n.Name, "alive", alive, "address", said.GRPC)
 	}
-	select {
-	case d.m.events <- struct{}{}:
-	default:
-	}
+	d.m.plan()
 	d.m.changed()
+}
+
+// NotifyConflict takes a node that shows up under the name of another one that lives, which may be this one. memberlist goes on with
+// the one that was there first.
+func (d delegate) NotifyConflict(existing, other *memberlist.Node) {
+	if !d.m.conflicts.first(other.Name+" "+other.Address(), d.m.cfg.Clock.Now()) {
+		return
+	}
+	d.m.cfg.Logger.Error("two federation nodes run under one name: stop one of them, or start it with an empty data folder and another --name",
+		"node", existing.Name, "address", existing.Address(), "other_address", other.Address())
+	d.m.changed()
+}
+
+// conflictEvery is how often one conflict of names is told.
+const conflictEvery = time.Minute
+
+// conflicts remembers which conflicts were told lately. It is safe for concurrent use.
+type conflicts struct {
+	mu   sync.Mutex
+	told map[string]time.Time
+}
+
+// first reports whether a conflict was not told lately, and takes it as told.
+func (c *conflicts) first(what string, now time.Time) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	maps.DeleteFunc(c.told, func(_ string, at time.Time) bool { return now.Sub(at) >= conflictEvery })
+	if _, lately := c.told[what]; lately {
+		return false
+	}
+	if c.told == nil {
+		c.told = map[string]time.Time{}
+	}
+	c.told[what] = now
+	return true
 }
 
 // note keeps what is known of a peer; the last address of one that does not say where it is stays.

@@ -10,6 +10,7 @@ import (
 
 	hansev1 "github.com/hanse-mesh/hanse/api/gen/hanse/v1"
 	"github.com/hanse-mesh/hanse/api/model"
+	"github.com/hanse-mesh/hanse/federation/spread"
 )
 
 // big is more than all buffers of a connection take together.
@@ -96,12 +97,12 @@ func TestPullsOfWhatIsNotHeldAreNotCollected(t *testing.T) {
 	w := newWorld(t)
 	m := w.mesh("a")
 	m.cfg.Store.Offer(full("north", at(1, 1)))
-	pulls := newInbox[model.Version]()
+	requests := newInbox[spread.Request]()
 	stream := &asked{messages: []*hansev1.SyncRequest{pull("south", at(1, 1)), pull("north", at(2, 1)), pull("north", at(3, 1))}}
-	if err := m.readPulls(stream, pulls); !errors.Is(err, io.EOF) {
+	if err := m.readRequests(stream, requests); !errors.Is(err, io.EOF) {
 		t.Fatal(err)
 	}
-	if got := pulls.take(); len(got) != 1 || got["north"] != at(3, 1) {
+	if got := requests.take(); len(got) != 1 || got["north"].Version != at(3, 1) {
 		t.Errorf("collected %v", got)
 	}
 }

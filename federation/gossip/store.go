@@ -1,7 +1,8 @@
 // Package gossip owns the spread of the catalog between federation nodes: membership and liveness by memberlist, records by streams.
 //
-// Each node follows every other one over a stream of its own and is told what it lacks; what it learns it passes on, until everybody
-// has it. Nothing queues: a stream that is slow is sent the newest state when it can take it. A node that dies withdraws nothing.
+// Each node follows a few others (federation/overlay), each over a stream of its own, and is told what it lacks; what it learns it passes
+// on, until everybody has it (federation/spread). What passes a node by all the same it finds in the summaries that memberlist exchanges
+// and pulls. Nothing queues: a stream that is slow is sent the newest state when it can take it. A node that dies withdraws nothing.
 package gossip
 
 import (
@@ -22,11 +23,14 @@ type Store struct {
 	mu          sync.Mutex
 	catalog     *catalog.Catalog
 	subscribers map[*Subscription]struct{}
+	charges     map[model.ClusterName]Charge
 }
 
 // NewStore returns an empty store.
 func NewStore(l catalog.Limits, logger *slog.Logger) *Store {
-	return &Store{logger: logger, catalog: catalog.New(l), subscribers: map[*Subscription]struct{}{}}
+	return &Store{
+		logger: logger, catalog: catalog.New(l), subscribers: map[*Subscription]struct{}{}, charges: map[model.ClusterName]Charge{},
+	}
 }
 
 // Offer merges a batch and wakes the subscribers if it told anything new.
@@ -34,6 +38,7 @@ func (s *Store) Offer(b model.Batch) catalog.Outcome {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	out := s.catalog.Merge(b)
+	s.charge(b, out)
 	if out.Changed || out.Refreshed {
 		for sub := range s.subscribers {
 			sub.dirty.put(b.Origin, struct{}{})
@@ -56,15 +61,15 @@ func (s *Store) Since(origin model.ClusterName, have model.Version) (model.Batch
 	return s.catalog.Since(origin, have)
 }
 
-// heartbeat is catalog.Catalog's.
-func (s *Store) heartbeat(origin model.ClusterName) (model.Batch, bool) {
+// Heartbeat is catalog.Catalog's.
+func (s *Store) Heartbeat(origin model.ClusterName) (model.Batch, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.catalog.Heartbeat(origin)
 }
 
-// digest is catalog.Catalog's.
-func (s *Store) digest(origin model.ClusterName) []byte {
+// Digest is catalog.Catalog's.
+func (s *Store) Digest(origin model.ClusterName) []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.catalog.Digest(origin)
@@ -96,6 +101,7 @@ func (s *Store) Forget(origin model.ClusterName) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.catalog.Forget(origin)
+	delete(s.charges, origin)
 }
 
 // Subscription collects the origins that changed until its reader asks: it is bounded by the number of origins and never holds up a

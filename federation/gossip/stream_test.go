@@ -77,7 +77,7 @@ func TestAPeerIsToldWhatItLacks(t *testing.T) {
 	}
 	// A peer that is ahead is told nothing of that.
 	stream := w.asPeer(m, hello(
-		have("ahead", at(1, 3), ""), have("behind", at(1, 1), ""), have("equal", at(1, 2), string(store.digest("equal"))), have("other", at(1, 2), "another"), have("No origin", at(9, 9), ""),
+		have("ahead", at(1, 3), ""), have("behind", at(1, 1), ""), have("equal", at(1, 2), string(store.Digest("equal"))), have("other", at(1, 2), "another"), have("No origin", at(9, 9), ""),
 	))
 	w.welcomed(stream)
 	for _, want := range []struct {

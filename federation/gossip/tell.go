@@ -1,7 +1,6 @@
 package gossip
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -9,9 +8,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"github.com/hanse-mesh/hanse/api/codec"
 	hansev1 "github.com/hanse-mesh/hanse/api/gen/hanse/v1"
-	"github.com/hanse-mesh/hanse/api/model"
+	"github.com/hanse-mesh/hanse/federation/spread"
 )
 
 // ServeSync tells another node what it lacks, and every change from then on, until the stream ends. The caller has checked that the
@@ -26,19 +24,26 @@ func (m *Mesh) ServeSync(stream hansev1.NodeService_SyncServer) error {
 	if err != nil {
 		return err
 	}
+	haves, malformed, err := havesFromProto(hello.GetHave(), maxHello)
+	if err != nil {
+		return status.Errorf(codes.InvalidArgument, "the hello of node %s: %v", hello.GetNode(), err)
+	}
+	m.count(func(s *Stats) { s.Refused += uint64(malformed) })
 	// Subscribed before the first look at the store: no change falls in between.
 	sub := m.cfg.Store.Subscribe()
 	defer sub.Close()
 	ctx, cancel := context.WithCancelCause(stream.Context())
 	defer cancel(nil)
-	pulls := newInbox[model.Version]()
+	requests := newInbox[spread.Request]()
 	// It ends with the handler at the latest: then Recv does.
-	go func() { cancel(m.readPulls(stream, pulls)) }()
-	t := &teller{mesh: m, stream: stream, told: map[model.ClusterName]model.Version{}}
-	if err := t.welcome(hello, protocol); err != nil {
+	go func() { cancel(m.readRequests(stream, requests)) }()
+	welcome := &hansev1.SyncResponse_Welcome{Welcome: &hansev1.SyncWelcome{Protocol: protocol, Node: m.cfg.Node.Name}}
+	if err := stream.Send(&hansev1.SyncResponse{Message: welcome}); err != nil {
 		return err
 	}
-	return t.run(ctx, sub, pulls)
+	t := &telling{mesh: m, stream: stream, teller: spread.NewTeller(m.cfg.Store, protocol, m.timing), changes: sub, requests: requests}
+	t.teller.Hello(haves, m.cfg.Clock.Now())
+	return t.run(ctx)
 }
 
 func (m *Mesh) negotiate(h *hansev1.SyncHello) (uint32, error) {
@@ -54,104 +59,92 @@ func (m *Mesh) negotiate(h *hansev1.SyncHello) (uint32, error) {
 	return highest, nil
 }
 
-// readPulls collects what the peer asks for until the stream ends. It never waits for the telling side: a peer that asked for more than
-// the connection buffers, before it reads on, would wait for ever. What is not held is not collected, so a flood of pulls is bounded by
-// the origins that are.
-func (m *Mesh) readPulls(stream hansev1.NodeService_SyncServer, pulls *inbox[model.Version]) error {
+// readRequests collects what the peer asks for until the stream ends. It never waits for the telling side: a peer that asked for more
+// than the connection buffers, before it reads on, would wait for ever. What is not held is not collected, so a flood of requests is
+// bounded by the origins that are.
+func (m *Mesh) readRequests(stream hansev1.NodeService_SyncServer, requests *inbox[spread.Request]) error {
 	for {
 		message, err := stream.Recv()
 		if err != nil {
 			return err
 		}
-		have := message.GetPull()
-		origin, err := model.ParseClusterName(have.GetOrigin())
+		r, err := requestFromProto(message)
 		if err != nil {
-			return status.Errorf(codes.InvalidArgument, "after the hello a sync stream has pulls only: %v", err)
+			return status.Error(codes.InvalidArgument, err.Error())
 		}
-		if _, held := m.cfg.Store.Origin(origin); held {
-			pulls.put(origin, codec.VersionFromProto(have.GetVersion()))
+		if _, held := m.cfg.Store.Origin(r.Origin); held {
+			requests.put(r.Origin, r)
 		}
-		m.count(func(s *Stats) { s.PullsIn++ })
+		m.count(func(s *Stats) {
+			if r.Prune {
+				s.PrunesIn++
+			} else {
+				s.PullsIn++
+			}
+		})
 	}
 }
 
-// teller is one stream's sending side. It belongs to one goroutine.
-type teller struct {
-	mesh   *Mesh
-	stream hansev1.NodeService_SyncServer
-	// told is the version that the peer holds of each origin once it has read what was sent.
-	told map[model.ClusterName]model.Version
-}
-
-// welcome answers a hello and sends what the peer lacks.
-func (t *teller) welcome(h *hansev1.SyncHello, protocol uint32) error {
-	message := &hansev1.SyncResponse_Welcome{Welcome: &hansev1.SyncWelcome{Protocol: protocol, Node: t.mesh.cfg.Node.Name}}
-	if err := t.stream.Send(&hansev1.SyncResponse{Message: message}); err != nil {
-		return err
-	}
-	for _, have := range h.GetHave() {
-		name, version := model.ClusterName(have.GetOrigin()), codec.VersionFromProto(have.GetVersion())
-		if o, held := t.mesh.cfg.Store.Origin(name); held && o.Version == version && !bytes.Equal(have.GetDigest(), t.mesh.cfg.Store.digest(name)) {
-			// The same version with other content: two writers. The peer is told everything and decides by digest, as everybody does.
-			version = model.Version{}
-		}
-		t.told[name] = version
-	}
-	for _, o := range t.mesh.cfg.Store.Origins() {
-		if err := t.tell(o.Name); err != nil {
-			return err
-		}
-	}
-	return nil
+// telling is one stream's sending side. It belongs to one goroutine.
+type telling struct {
+	mesh     *Mesh
+	stream   hansev1.NodeService_SyncServer
+	teller   *spread.Teller
+	changes  *Subscription
+	requests *inbox[spread.Request]
 }
 
 // run tells what changes and what is asked for, until the stream or the peer's asking ends.
-func (t *teller) run(ctx context.Context, sub *Subscription, pulls *inbox[model.Version]) error {
+func (t *telling) run(ctx context.Context) error {
+	timer := t.mesh.cfg.Clock.NewTimer(0)
+	defer timer.Stop()
 	for {
+		if err := t.send(ctx); err != nil {
+			return err
+		}
+		timer.Stop()
+		if due, gathered := t.teller.Due(); gathered {
+			timer.Reset(due.Sub(t.mesh.cfg.Clock.Now()))
+		}
 		select {
 		case <-ctx.Done():
 			if err := context.Cause(ctx); !errors.Is(err, io.EOF) {
 				return err
 			}
 			return nil
-		case <-pulls.wake:
-			for origin, have := range pulls.take() {
-				t.told[origin] = have
-				if err := t.tell(origin); err != nil {
-					return err
-				}
-			}
-		case <-sub.dirty.wake:
-			for origin := range sub.dirty.take() {
-				if err := t.tell(origin); err != nil {
-					return err
-				}
-			}
+		case <-t.requests.wake:
+		case <-t.changes.dirty.wake:
+		case <-timer.C():
 		}
 	}
 }
 
-// tell sends what leads the peer from what it was told to what is held; when that is the same, only that it was confirmed.
-func (t *teller) tell(origin model.ClusterName) error {
-	b, newer := t.mesh.cfg.Store.Since(origin, t.told[origin])
-	if !newer {
-		if b, newer = t.mesh.cfg.Store.heartbeat(origin); !newer || b.To != t.told[origin] {
-			return nil
+// send sends what there is to tell. Before each message it takes in what has come meanwhile, so that a slow peer is told the newest.
+func (t *telling) send(ctx context.Context) error {
+	for ctx.Err() == nil {
+		t.takeIn()
+		m, ok := t.teller.Next(t.mesh.cfg.Clock.Now())
+		if !ok {
+			break
 		}
-	}
-	return t.send(b)
-}
-
-func (t *teller) send(b model.Batch) error {
-	if err := t.stream.Send(&hansev1.SyncResponse{Message: &hansev1.SyncResponse_Batch{Batch: codec.BatchToProto(b)}}); err != nil {
-		return err
-	}
-	t.told[b.Origin] = b.To
-	t.mesh.count(func(s *Stats) {
-		s.BatchesOut++
-		if b.Full {
-			s.FullsOut++
+		if err := t.stream.Send(messageToProto(m)); err != nil {
+			return err
 		}
-	})
+		t.mesh.count(func(s *Stats) { s.told(m) })
+	}
 	return nil
+}
+
+func (t *telling) takeIn() {
+	for origin, r := range t.requests.take() {
+		if r.Prune {
+			t.teller.Prune(origin)
+		} else {
+			t.teller.Pull(origin, r.Version)
+		}
+	}
+	now := t.mesh.cfg.Clock.Now()
+	for origin := range t.changes.dirty.take() {
+		t.teller.Changed(origin, now)
+	}
 }

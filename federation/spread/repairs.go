@@ -61,11 +61,11 @@ func NewRepairs(s Source, t Timing) *Repairs {
 // Heard notes what a node holds, as it says.
 func (r *Repairs) Heard(node string, haves []Have, now time.Time) {
 	for _, h := range haves {
-		if !r.lacking(h) {
+		if !lacking(r.source, h) {
 			continue
 		}
 		known, ok := r.lacks[h.Origin]
-		if ok && r.lacking(known.have) || !ok && len(r.lacks) >= maxOrigins {
+		if ok && lacking(r.source, known.have) || !ok && len(r.lacks) >= maxOrigins {
 			// What is lacking is judged by what was heard first: an origin that changes all the time is always a little behind.
 			continue
 		}
@@ -73,11 +73,16 @@ func (r *Repairs) Heard(node string, haves []Have, now time.Time) {
 	}
 }
 
-// lacking reports whether a have tells of another version or content than what is held. Confirmations are not worth a repair.
-func (r *Repairs) lacking(h Have) bool {
-	held, _ := r.source.Origin(h.Origin)
+// Lacking reports whether any of what another node holds is newer than, or other content than, what is held.
+func Lacking(s Source, haves []Have) bool {
+	return slices.ContainsFunc(haves, func(h Have) bool { return lacking(s, h) })
+}
+
+// lacking does not count confirmations: they are not worth a repair.
+func lacking(s Source, h Have) bool {
+	held, _ := s.Origin(h.Origin)
 	order := h.Version.Compare(held.Version)
-	return order > 0 || order == 0 && !h.Version.IsZero() && differ(r.source, h)
+	return order > 0 || order == 0 && !h.Version.IsZero() && differ(s, h)
 }
 
 // Due is when Take may have something to return.
@@ -96,7 +101,7 @@ func (r *Repairs) Due() (time.Time, bool) {
 func (r *Repairs) Take(now time.Time) (node string, haves []Have) {
 	for name, l := range r.lacks {
 		switch {
-		case !r.lacking(l.have):
+		case !lacking(r.source, l.have):
 			delete(r.lacks, name)
 		case !now.Before(l.due) && (node == "" || l.node < node):
 			node = l.node

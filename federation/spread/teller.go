@@ -179,7 +179,7 @@ func (t *Teller) tell(origin model.ClusterName, now time.Time) (model.Batch, boo
 	b, newer := t.source.Since(origin, o.version)
 	switch {
 	case newer:
-		if !answer && !o.asked && t.protocol >= lazyProtocol && size(b) > t.timing.Unasked {
+		if !answer && !o.asked && t.protocol >= lazyProtocol && Size(b) > t.timing.Unasked {
 			t.note(origin, o, now)
 			return model.Batch{}, false
 		}
@@ -239,7 +239,8 @@ func (t *Teller) haves(now time.Time) []Have {
 	return out
 }
 
-func size(b model.Batch) int {
+// Size is what a batch weighs, in bytes of keys, records and signatures.
+func Size(b model.Batch) int {
 	n := 0
 	for _, r := range b.Upserts {
 		n += len(r.Key) + len(r.Record) + len(r.Signature)
