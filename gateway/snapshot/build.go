@@ -10,35 +10,41 @@ import (
 	"github.com/hanse-mesh/hanse/gateway/route"
 )
 
-// Build derives a snapshot. It changes none of its inputs; their order does not matter. The snapshot shares slices with them, which
-// therefore must not be changed any more.
+// Build derives a snapshot. It changes none of its inputs; their order does not matter. The snapshot shares slices with them, a Memory
+// maps too, which therefore must not be changed any more.
 func Build(in Inputs) *Snapshot {
-	b := builder{in: &in}
-	s := &Snapshot{Federation: in.Federation, Cluster: in.Cluster, TrustDomain: in.TrustDomain}
-	b.workloads = sortedWorkloads(in.Workloads)
-	b.localities = localities(in.Workloads)
-	b.gateways = sortedGateways(in.Gateways)
+	s, _ := Memory{}.Build(in)
+	return s
+}
+
+func (b *builder) build() *Snapshot {
+	s := &Snapshot{Federation: b.in.Federation, Cluster: b.in.Cluster, TrustDomain: b.in.TrustDomain}
 	services := b.services()
-	s.Services = b.servicePorts(services)
+	for _, service := range services {
+		p := b.port(service)
+		s.Services = append(s.Services, p.ports...)
+		s.Passthrough = append(s.Passthrough, p.passthrough...)
+	}
+	slices.SortFunc(s.Services, func(x, y *ServicePort) int { return strings.Compare(x.SNI, y.SNI) })
+	slices.SortFunc(s.Passthrough, func(x, y *Passthrough) int { return strings.Compare(x.SNI, y.SNI) })
 	s.Workloads = b.workloadParts()
-	s.Passthrough = b.passthrough(services)
 	s.Trust = b.trust()
 	s.Problems = b.problemList()
 	s.Digest = b.digest.snapshot(s)
 	return s
 }
 
-// builder holds what several parts of one build need.
+// builder holds what several parts of one derivation need.
 type builder struct {
-	in     *Inputs
-	digest digester
+	in            *Inputs
+	before, after Memory
+	// sameRules and moved say what of the memory is still right.
+	sameRules bool
+	moved     moved
+	digest    digester
 	// workloads are sorted by ID.
-	workloads  []model.Workload
-	localities []model.Locality
-	gateways   map[model.ClusterName][]route.GatewayPoint
-	// callable holds each service's ports in the order in which they were claimed.
-	callable map[model.ServiceKey][]*ServicePort
-	problems []string
+	workloads []model.Workload
+	problems  []string
 }
 
 // problem keeps what could not be turned into configuration.

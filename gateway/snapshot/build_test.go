@@ -384,21 +384,3 @@ func TestObserve(t *testing.T) {
 		t.Errorf("got %v", got)
 	}
 }
-
-// BenchmarkBuild is a site in three zones that imports 1,000 services from three clusters each.
-func BenchmarkBuild(b *testing.B) {
-	in := base()
-	in.Workloads = append(in.Workloads, workload("w2", pay, euB), workload("w3", pay, usA))
-	for i := range 1000 {
-		k := model.ServiceKey{Namespace: "shop", Name: fmt.Sprintf("service-%d", i)}
-		for j, c := range []string{"b", "c"} {
-			in.Imports = append(in.Imports, imported1(c, k, []model.Locality{euB, usA}[j], 3, port(80, "http", model.ProtocolHTTP)))
-		}
-	}
-	b.ReportAllocs()
-	for b.Loop() {
-		if s := Build(in); len(s.Services) != 1001 {
-			b.Fatal(len(s.Services), s.Problems)
-		}
-	}
-}

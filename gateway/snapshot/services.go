@@ -7,17 +7,28 @@ import (
 
 	"github.com/hanse-mesh/hanse/api/model"
 	"github.com/hanse-mesh/hanse/api/policy"
-	"github.com/hanse-mesh/hanse/gateway/route"
 	"github.com/hanse-mesh/hanse/trust/authz"
 )
 
-// service is one callable service and who serves it.
+// service is one callable service: who serves it, and what follows. It is derived once and shared by all later builds in which nothing
+// that it depends on has changed, and therefore never changed itself.
 type service struct {
 	key model.ServiceKey
+	// raw is what it was derived from.
+	raw raw
 	// own are this cluster's workloads by ID, imports the other clusters' records, the oldest member first.
+	own      []*model.Workload
+	imports  []imported
+	claims   []*claim
+	problems []string
+	// ported is nil until a snapshot was built.
+	ported *ported
+}
+
+// raw is what the inputs hold of one service: this cluster's workloads by ID, and the imports in the inputs' order.
+type raw struct {
 	own     []*model.Workload
-	imports []imported
-	claims  []*claim
+	imports []*Import
 }
 
 type imported struct {
@@ -27,53 +38,64 @@ type imported struct {
 	stale       bool
 }
 
-// claim is one port of a service as its first claimant declares it: this cluster, else the oldest member. Only those that declare
-// the same protocol serve it.
-type claim struct {
-	port model.Port
-	// workload is the first claimant when it is one of this cluster, else cluster is.
-	workload string
-	cluster  model.ClusterName
-	own      []*model.Workload
-	remote   []route.RemoteCapacity
-	// last is the cluster whose capacity was added last: a record that lists a port twice counts once.
-	last model.ClusterName
+// services settles what this cluster may call, in no particular order.
+func (b *builder) services() []*service {
+	out := make([]*service, 0, len(b.before.services))
+	for key, r := range b.gather() {
+		s := b.before.services[key]
+		if s == nil || !b.sameRules || !r.same(s.raw) {
+			s = b.settle(key, r)
+		}
+		b.problems = append(b.problems, s.problems...)
+		b.after.services[key] = s
+		out = append(out, s)
+	}
+	return out
 }
 
-// services groups what this cluster may call and settles each port, sorted by service.
-func (b *builder) services() []*service {
-	byKey := make(map[model.ServiceKey]*service, len(b.in.Imports)+1)
-	get := func(k model.ServiceKey) *service {
-		s := byKey[k]
-		if s == nil {
-			s = &service{key: k}
-			byKey[k] = s
+// gather groups the inputs by service.
+func (b *builder) gather() map[model.ServiceKey]*raw {
+	byKey := make(map[model.ServiceKey]*raw, len(b.before.services)+1)
+	get := func(k model.ServiceKey) *raw {
+		r := byKey[k]
+		if r == nil {
+			r = &raw{}
+			byKey[k] = r
 		}
-		return s
+		return r
 	}
 	for i := range b.workloads {
 		if w := &b.workloads[i]; w.Serves() {
-			s := get(w.Service)
-			s.own = append(s.own, w)
+			r := get(w.Service)
+			r.own = append(r.own, w)
 		}
 	}
 	for i := range b.in.Imports {
-		imp := &b.in.Imports[i]
 		// What this cluster published comes back to it; its registrations are nearer to the truth.
-		if imp.Cluster == b.in.Cluster || !b.accept(imp) {
-			continue
+		if imp := &b.in.Imports[i]; imp.Cluster != b.in.Cluster {
+			r := get(imp.Record.Service)
+			r.imports = append(r.imports, imp)
 		}
-		s := get(imp.Record.Service)
-		s.imports = append(s.imports, imported{imp.Cluster, b.in.Members[imp.Cluster].Incarnation, &imp.Record, imp.Stale})
 	}
-	out := make([]*service, 0, len(byKey))
-	for _, s := range byKey {
-		b.oncePerCluster(s)
-		b.claim(s)
-		out = append(out, s)
+	return byKey
+}
+
+// settle derives a service. It keeps copies: what it points into would else hold all inputs of this build for as long as the service is
+// shared.
+func (b *builder) settle(key model.ServiceKey, r *raw) *service {
+	s := &service{key: key, raw: r.clone()}
+	s.own = s.raw.own
+	others := b.problems
+	b.problems = nil
+	for _, imp := range s.raw.imports {
+		if b.accept(imp) {
+			s.imports = append(s.imports, imported{imp.Cluster, b.in.Members[imp.Cluster].Incarnation, &imp.Record, imp.Stale})
+		}
 	}
-	slices.SortFunc(out, func(x, y *service) int { return x.key.Compare(y.key) })
-	return out
+	b.oncePerCluster(s)
+	b.claim(s)
+	s.problems, b.problems = b.problems, others
+	return s
 }
 
 // accept checks at the importer what nodes have checked before: a taken-over node must not widen what a cluster may claim.
@@ -137,55 +159,4 @@ func (b *builder) recordDigest(r *model.ServiceRecord) string {
 		d.num(uint64(c.Total))
 	}
 	return d.end()
-}
-
-// claim settles the service's ports: this cluster's workloads first, then the members by age.
-func (b *builder) claim(s *service) {
-	for _, w := range s.own {
-		for _, p := range w.Ports {
-			if c := b.claimPort(s, p.Port, w.ID, b.in.Cluster); c != nil {
-				c.own = append(c.own, w)
-			}
-		}
-	}
-	for _, imp := range s.imports {
-		for _, p := range imp.record.Ports {
-			c := b.claimPort(s, p, "", imp.cluster)
-			if c == nil || c.last == imp.cluster {
-				continue
-			}
-			c.last = imp.cluster
-			for _, capacity := range imp.record.Capacity {
-				c.remote = append(c.remote, route.RemoteCapacity{Cluster: imp.cluster, Capacity: capacity, Stale: imp.stale})
-			}
-		}
-	}
-}
-
-// claimPort returns the port's claim, or nil when an earlier claimant declares another protocol.
-func (b *builder) claimPort(s *service, p model.Port, workload string, cluster model.ClusterName) *claim {
-	if p.Protocol == "" {
-		p.Protocol = model.ProtocolTCP
-	}
-	for _, c := range s.claims {
-		if c.port.Number != p.Number {
-			continue
-		}
-		if c.port.Protocol != p.Protocol {
-			b.problem("port %d of service %s is %s in %s but %s in %s: only those that say %s are called; make them agree",
-				p.Number, s.key, c.port.Protocol, claimant(c.workload, c.cluster), p.Protocol, claimant(workload, cluster), c.port.Protocol)
-			return nil
-		}
-		return c
-	}
-	c := &claim{port: p, workload: workload, cluster: cluster}
-	s.claims = append(s.claims, c)
-	return c
-}
-
-func claimant(workload string, cluster model.ClusterName) string {
-	if workload != "" {
-		return "workload " + workload + " of cluster " + string(cluster)
-	}
-	return "cluster " + string(cluster)
 }

@@ -16,13 +16,24 @@ import (
 func (b *builder) workloadParts() []*Workload {
 	out := make([]*Workload, 0, len(b.workloads))
 	for i := range b.workloads {
-		w := &Workload{Workload: b.workloads[i]}
-		w.Callers = b.callers(&b.workloads[i])
-		b.resolveCalls(w)
-		w.Digest = b.digest.workload(w)
+		w := b.workloadPart(&b.workloads[i])
+		b.after.workloads[w.ID] = w
 		out = append(out, w)
 	}
 	return out
+}
+
+func (b *builder) workloadPart(own *model.Workload) *Workload {
+	w := &Workload{Workload: *own}
+	b.resolveCalls(w)
+	old := b.before.workloads[own.ID]
+	same := old != nil && b.sameRules && sameWorkload(&old.Workload, own)
+	if same && slices.Equal(old.Calls, w.Calls) && slices.Equal(old.Problems, w.Problems) {
+		return old
+	}
+	w.Callers = b.callers(own)
+	w.Digest = b.digest.workload(w)
+	return w
 }
 
 // callers are the trust domains that the workload admits: those that a rule names for an exported one, its own for all.
@@ -60,7 +71,10 @@ func (b *builder) resolveCalls(w *Workload) {
 // resolve finds a port by number, by name, or as the only one. When clusters give one name to several numbers, the first claimant's
 // counts.
 func (b *builder) resolve(u model.Upstream) (*ServicePort, string) {
-	ports := b.callable[u.Service]
+	var ports []*ServicePort
+	if s := b.after.services[u.Service]; s != nil {
+		ports = s.ported.ports
+	}
 	if len(ports) == 0 {
 		return nil, fmt.Sprintf("service is not known here: is it registered, or exported to cluster %q?", b.in.Cluster)
 	}
@@ -95,26 +109,22 @@ func portNames(ports []*ServicePort) string {
 	return strings.Join(names, ", ")
 }
 
-// passthrough lists what the site's gateways pass on: ports with an exported workload of services that a rule opens to somebody.
-// Nothing else can be reached from outside, whatever SNI is asked for.
-func (b *builder) passthrough(services []*service) []*Passthrough {
-	var out []*Passthrough
+// passthrough lists what the site's gateways pass on of a service: ports with an exported workload, if a rule opens the service to
+// somebody. Nothing else can be reached from outside, whatever SNI is asked for.
+func (b *builder) passthrough(s *service) (out []*Passthrough) {
 	self, member := b.in.Members[b.in.Cluster]
-	for _, s := range services {
-		if !member || len(s.own) == 0 || !policy.Exported(b.in.Exports, self, s.key) {
+	if !member || len(s.own) == 0 || !policy.Exported(b.in.Exports, self, s.key) {
+		return nil
+	}
+	for _, c := range s.claims {
+		endpoints := exportedEndpoints(c.own)
+		if len(endpoints) == 0 {
 			continue
 		}
-		for _, c := range s.claims {
-			endpoints := exportedEndpoints(c.own)
-			if len(endpoints) == 0 {
-				continue
-			}
-			p := &Passthrough{SNI: model.PassthroughSNI(s.key, c.port.Number), Protocol: c.port.Protocol, Endpoints: endpoints}
-			p.Digest = b.digest.passthrough(p)
-			out = append(out, p)
-		}
+		p := &Passthrough{SNI: model.PassthroughSNI(s.key, c.port.Number), Protocol: c.port.Protocol, Endpoints: endpoints}
+		p.Digest = b.digest.passthrough(p)
+		out = append(out, p)
 	}
-	slices.SortFunc(out, func(x, y *Passthrough) int { return strings.Compare(x.SNI, y.SNI) })
 	return out
 }
 
