@@ -15,6 +15,7 @@ import (
 	"github.com/hanse-mesh/hanse/federation/catalog"
 	"github.com/hanse-mesh/hanse/federation/state"
 	"github.com/hanse-mesh/hanse/gateway/route"
+	"github.com/hanse-mesh/hanse/gateway/snapshot"
 	"github.com/hanse-mesh/hanse/internal/clock"
 	"github.com/hanse-mesh/hanse/trust/bundle"
 	"github.com/hanse-mesh/hanse/trust/records"
@@ -28,6 +29,9 @@ type siteCore struct {
 	clock  clock.Clock
 	logger *slog.Logger
 	out    coreOutputs
+
+	// built is what the last snapshot leaves for the next; it belongs to build. observed is the same for the loop.
+	built, observed snapshot.Memory
 
 	// wake holds at most one wake-up for the loop, saving one for the disk.
 	wake, saving chan struct{}

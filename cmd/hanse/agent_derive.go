@@ -14,13 +14,15 @@ import (
 	"github.com/hanse-mesh/hanse/gateway/snapshot"
 )
 
-// build derives the site's snapshot; nil while too little is known to configure any Envoy.
+// build derives the site's snapshot; nil while too little is known to configure any Envoy. It is for one goroutine, the publisher's.
 func (c *siteCore) build() *snapshot.Snapshot {
 	in, ok := c.inputs()
 	if !ok {
 		return nil
 	}
-	return snapshot.Build(in)
+	s, next := c.built.Build(in)
+	c.built = next
+	return s
 }
 
 // inputs gathers what a snapshot is derived from.

@@ -31,7 +31,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 var start = time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
 
 // patience bounds what a test waits for.
-func patience(t *testing.T) context.Context {
+func patience(t testing.TB) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	t.Cleanup(cancel)
@@ -65,7 +65,7 @@ type peer struct {
 	agent     crypto.Signer
 }
 
-func newPeer(t *testing.T, name string, incarnation uint64) peer {
+func newPeer(t testing.TB, name string, incarnation uint64) peer {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -86,7 +86,7 @@ func newPeer(t *testing.T, name string, incarnation uint64) peer {
 }
 
 // bundle is the peer's first bundle.
-func (p peer) bundle(t *testing.T) model.SignedBundle {
+func (p peer) bundle(t testing.TB) model.SignedBundle {
 	t.Helper()
 	signed, err := bundle.Sign(model.Bundle{TrustDomain: p.TrustDomain, Sequence: 1, Roots: [][]byte{p.authority.Root()}}, p.authority.Signer())
 	if err != nil {
@@ -96,7 +96,7 @@ func (p peer) bundle(t *testing.T) model.SignedBundle {
 }
 
 // offers is a full state of the peer with one ready workload of each service, and a gateway.
-func (p peer) offers(t *testing.T, seq uint64, services ...string) model.Batch {
+func (p peer) offers(t testing.TB, seq uint64, services ...string) model.Batch {
 	t.Helper()
 	b := model.Batch{Origin: p.Name, Full: true, To: model.Version{Incarnation: p.Incarnation, Epoch: 1, Seq: seq}, ProducedAt: start, Instance: "i"}
 	locality := model.Locality{Region: p.Region}
@@ -121,7 +121,7 @@ func (p peer) offers(t *testing.T, seq uint64, services ...string) model.Batch {
 }
 
 // view is the federation's state with the given members and their bundles. No rule opens anything.
-func view(t *testing.T, members ...peer) *state.View {
+func view(t testing.TB, members ...peer) *state.View {
 	t.Helper()
 	v := state.New(nil).View()
 	v.Index, v.Federation = 7, "example.org"
@@ -198,14 +198,14 @@ func (o *outside) record(key string) (model.Record, bool) {
 // site is a core under test in region eu, as cluster eu of incarnation 1.
 type site struct {
 	*siteCore
-	t     *testing.T
+	t     testing.TB
 	own   peer
 	out   *outside
 	clock *clock.Fake
 	log   *logBook
 }
 
-func newSite(t *testing.T, dir string, own peer) *site {
+func newSite(t testing.TB, dir string, own peer) *site {
 	t.Helper()
 	s := &site{
 		t: t, own: own, clock: clock.NewFake(start), log: &logBook{},

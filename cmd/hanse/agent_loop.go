@@ -9,7 +9,6 @@ import (
 	"github.com/hanse-mesh/hanse/api/model"
 	"github.com/hanse-mesh/hanse/cluster-agent/export"
 	"github.com/hanse-mesh/hanse/cluster-agent/vip"
-	"github.com/hanse-mesh/hanse/gateway/snapshot"
 	"github.com/hanse-mesh/hanse/internal/run"
 )
 
@@ -28,11 +27,15 @@ func (c *siteCore) run(ctx context.Context) error {
 	return run.Group(ctx, c.follow, c.keep)
 }
 
-// follow is the loop: every wake-up brings everything that follows from the core's knowledge up to date, what others wait for first.
-// Without a wake-up only what depends on the time is looked at, so that a site in which nothing happens derives nothing.
+// loop is what follow remembers from one pass to the next.
+type loop struct {
+	done published
+	disk schedule
+}
+
+// follow passes over the core's knowledge whenever it has changed.
 func (c *siteCore) follow(ctx context.Context) error {
-	var done published
-	var disk schedule
+	var l loop
 	// What the disk knew is news to everybody else.
 	c.touch()
 	timer := c.clock.NewTimer(idlePause)
@@ -47,20 +50,25 @@ func (c *siteCore) follow(ctx context.Context) error {
 		case <-timer.C():
 		}
 		now := c.clock.Now()
-		ended, next := c.expire(now)
-		woken = woken || ended
-		next = sooner(next, c.publish(&done, now))
-		if woken {
-			c.out.targets(c.targets())
-			c.allot()
-		}
-		climbed, at := c.climb(now)
-		if woken || climbed {
-			c.out.kick()
-		}
-		next = sooner(sooner(next, at), c.saveWhenDue(&disk, now))
-		timer.Reset(pause(next, now))
+		timer.Reset(pause(c.pass(&l, woken, now), now))
 	}
+}
+
+// pass brings everything that follows from the core's knowledge up to date, what others wait for first, and returns when to look again.
+// Unless the loop was woken, only what depends on the time is looked at, so that a site in which nothing happens derives nothing.
+func (c *siteCore) pass(l *loop, woken bool, now time.Time) time.Time {
+	ended, next := c.expire(now)
+	woken = woken || ended
+	next = sooner(next, c.publish(&l.done, now))
+	if woken {
+		c.out.targets(c.targets())
+		c.allot()
+	}
+	climbed, at := c.climb(now)
+	if woken || climbed {
+		c.out.kick()
+	}
+	return sooner(sooner(next, at), c.saveWhenDue(&l.disk, now))
 }
 
 // publish hands the uplink what has changed and returns when to look again; zero when nothing waits.
@@ -121,10 +129,11 @@ func (c *siteCore) climb(now time.Time) (bool, time.Time) {
 	if !ok {
 		return false, time.Time{}
 	}
-	observed := snapshot.Observe(in)
+	available, seen := c.observed.Observe(in)
+	c.observed = seen
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	next, moved := c.failback.Step(observed, now)
+	next, moved := c.failback.Step(available, now)
 	if next.Revision() != c.failback.Revision() {
 		c.unsaved[cacheFile] = true
 	}

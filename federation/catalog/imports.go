@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -194,7 +195,8 @@ func (i *Imports) export(name model.ClusterName, o *imported) Imported {
 		Origin: name, Version: o.version, ProducedAt: o.producedAt, ConfirmedAt: o.confirmedAt,
 		Records: make([]model.Record, 0, len(o.records)+len(o.gone)), Held: o.gone.texts(name),
 	}
-	for key, r := range o.records {
+	for _, key := range slices.Sorted(maps.Keys(o.records)) {
+		r := o.records[key]
 		if r.counts && i.opens(name, r.decoded) {
 			out.Records = append(out.Records, r.decoded)
 		}
@@ -209,7 +211,9 @@ func (i *Imports) export(name model.ClusterName, o *imported) Imported {
 		}
 	}
 	slices.Sort(out.Refused)
-	slices.SortFunc(out.Records, func(a, b model.Record) int { return strings.Compare(a.Key(), b.Key()) })
+	if out.HeldRecords > 0 {
+		slices.SortFunc(out.Records, func(a, b model.Record) int { return strings.Compare(a.Key(), b.Key()) })
+	}
 	return out
 }
 

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/hanse-mesh/hanse/api/model"
+	"github.com/hanse-mesh/hanse/cluster-agent/probe"
+	"github.com/hanse-mesh/hanse/cluster-agent/source"
+	"github.com/hanse-mesh/hanse/trust/records"
+)
+
+// BenchmarkSite is what one change costs the agent's core, from its arrival to the snapshot, at a site with 100 workloads of its own
+// that imports 1,000 services from each of two clusters.
+func BenchmarkSite(b *testing.B) {
+	own, us, ap := newPeer(b, "eu", 1), newPeer(b, "us", 2), newPeer(b, "ap", 3)
+	s := newSite(b, b.TempDir(), own)
+	out := &s.siteCore.out
+	out.kick, out.complete, out.publish = func() {}, func() {}, func([]model.Record, []string) {}
+	out.targets, out.status = func([]probe.Target) {}, func() model.SiteStatus { return model.SiteStatus{} }
+	s.State(opened(view(b, own, us, ap)).Proto(false))
+	var locals []model.Workload
+	for i := range 100 {
+		locals = append(locals, workload(fmt.Sprint("local-", i), fmt.Sprint("local-", i)))
+	}
+	s.source(all(locals...))
+	var services []string
+	for i := range 1000 {
+		services = append(services, fmt.Sprint("service-", i))
+	}
+	s.Import(us.offers(b, 1, services...))
+	s.Import(ap.offers(b, 1, services...))
+	var l loop
+	follow := func() {
+		s.pass(&l, true, start)
+		if s.build() == nil {
+			b.Fatal("no snapshot")
+		}
+	}
+	follow()
+	b.Run("import", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			s.Import(us.another(b, s.siteCore))
+			follow()
+		}
+	})
+	b.Run("own workload", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			locals[7].Health.Ready = !locals[7].Health.Ready
+			s.source(source.Update{Upserts: locals[7:8]})
+			follow()
+		}
+	})
+}
+
+// another is a change of the peer that leads on from what the core holds.
+func (p peer) another(t testing.TB, c *siteCore) model.Batch {
+	var from model.Version
+	var r model.Record
+	for _, o := range c.imports.All() {
+		if o.Origin == p.Name {
+			from, r = o.Version, o.Records[len(o.Records)/2]
+		}
+	}
+	service := *r.Service
+	service.Capacity = []model.Capacity{{Locality: model.Locality{Region: p.Region}, Ready: 1 - service.Capacity[0].Ready, Total: 1}}
+	to := from
+	to.Seq++
+	signed, err := records.Sign(p.agent, model.Record{Cluster: p.Name, Version: to, Service: &service})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return model.Batch{Origin: p.Name, From: from, To: to, ProducedAt: start, Instance: "i", Upserts: []model.SignedRecord{signed}}
+}
