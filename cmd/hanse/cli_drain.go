@@ -116,18 +116,20 @@ func (w drainWait) run(ctx context.Context) (drainStatus, error) {
 		if !s.Draining {
 			return s, errors.New("somebody has put it back into rotation while this command waited")
 		}
-		if !s.None() {
-			busy = now
-		}
 		switch {
-		case now.Sub(busy) >= drainQuiet:
-			return s, nil
+		case s.None():
+			if now.Sub(busy) >= drainQuiet {
+				return s, nil
+			}
 		case now.Sub(begin) >= w.timeout:
 			return s, fmt.Errorf("%s still under way after %s; the drain stands: wait again with a longer --timeout, or stop the proxy, which cuts what is left after its --drain-time",
 				underWayText(s.UnderWay), w.timeout)
 		case now.Sub(told) >= drainProgress:
 			told = now
 			fmt.Fprintf(w.progress, "waiting: %s under way\n", underWayText(s.UnderWay))
+		}
+		if !s.None() {
+			busy = now
 		}
 		select {
 		case <-ctx.Done():
