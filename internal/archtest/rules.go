@@ -72,6 +72,8 @@ var exclusive = map[string][]string{
 	"github.com/hashicorp/memberlist": {"federation/gossip"},
 	"github.com/danielgtaylor/huma":   {"federation/rest"},
 	"github.com/spf13/cobra":          {"cmd/hanse"},
+	"github.com/vishvananda/netlink":  {"e2e/wan"},
+	"github.com/vishvananda/netns":    {"e2e/wan"},
 	"github.com/envoyproxy/go-control-plane/envoy": {
 		"gateway/xds", "gateway/bootstrap", "gateway/serve", "gateway/publish", "gateway/relay", "cmd/hanse", "e2e", "deploy",
 	},
