@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/hanse-mesh/hanse/api/model"
+	"github.com/hanse-mesh/hanse/e2e/fleet"
 )
 
 // benchmark measures the time from a change at a workload in us until the Envoy of web-eu has it: each of so many changes, half of them
@@ -41,7 +42,7 @@ func (s *story) benchmark(ctx context.Context, changes int) {
 // measureQuiet makes one change after the other while nothing else happens.
 func (s *story) measureQuiet(ctx context.Context, changes int) error {
 	address := s.workloads["web-eu"].upstreams[stockHTTP]
-	err := eventually(ctx, 30*time.Second, func() error { return s.answeredFrom(ctx, address, "", "us", 10) })
+	err := fleet.Eventually(ctx, 30*time.Second, func() error { return s.answeredFrom(ctx, address, "", "us", 10) })
 	if s.check("web-eu calls stock.shop in us", err) != nil {
 		return err
 	}

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/hanse-mesh/hanse/e2e/fleet"
 )
 
 // raiseChurn registers the churn's workloads and waits until web-eu can call all of their services.
@@ -18,7 +20,7 @@ func (s *story) raiseChurn(ctx context.Context) (*churn, error) {
 	}
 	envoy := s.envoyAdmin("web-eu")
 	return c, s.timed("web-eu's Envoy knows all of them", func() error {
-		return eventually(ctx, 30*time.Second, func() error {
+		return fleet.Eventually(ctx, 30*time.Second, func() error {
 			taken, err := churnTaken(ctx, envoy)
 			if err == nil && len(taken) != churnWorkloads {
 				err = fmt.Errorf("it knows %d of %d", len(taken), churnWorkloads)

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/credentials"
 
 	"github.com/hanse-mesh/hanse/api/model"
+	"github.com/hanse-mesh/hanse/e2e/fleet"
 	"github.com/hanse-mesh/hanse/gateway/enroll"
 	"github.com/hanse-mesh/hanse/internal/clock"
 	"github.com/hanse-mesh/hanse/trust/identity"
@@ -55,7 +56,7 @@ func (s *story) startChurn(ctx context.Context, r *region) (*churn, error) {
 		c.clients = append(c.clients, client)
 		go func() { _ = client.RunAttach(ctx, churnWorkload(r, i)) }()
 	}
-	return c, eventually(ctx, 30*time.Second, func() error {
+	return c, fleet.Eventually(ctx, 30*time.Second, func() error {
 		for i, client := range c.clients {
 			if !client.Attached() {
 				return fmt.Errorf("%s is not attached", churnName(i))

@@ -10,30 +10,32 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hanse-mesh/hanse/e2e/fleet"
+	"github.com/hanse-mesh/hanse/e2e/sample"
 	"github.com/hanse-mesh/hanse/federation/rest"
 )
 
 func (s *story) callAcross(ctx context.Context) error {
 	web := s.workloads["web-eu"]
 	err := s.timed("web-eu calls cart.shop and is answered in its own region", func() error {
-		return eventually(ctx, 20*time.Second, func() error { return s.answeredFrom(ctx, web.upstreams[cartHTTP], "", "eu", 20) })
+		return fleet.Eventually(ctx, 20*time.Second, func() error { return s.answeredFrom(ctx, web.upstreams[cartHTTP], "", "eu", 20) })
 	})
 	if err != nil {
 		return err
 	}
 	err = s.timed("web-eu calls ledger.bank, which runs in us alone (HTTP)", func() error {
-		return eventually(ctx, 20*time.Second, func() error { return s.answeredFrom(ctx, web.upstreams[ledgerHTTP], "", "us", 5) })
+		return fleet.Eventually(ctx, 20*time.Second, func() error { return s.answeredFrom(ctx, web.upstreams[ledgerHTTP], "", "us", 5) })
 	})
 	if err != nil {
 		return err
 	}
-	_ = s.check("web-eu calls ledger.bank over TCP", eventually(ctx, 10*time.Second, func() error {
+	_ = s.check("web-eu calls ledger.bank over TCP", fleet.Eventually(ctx, 10*time.Second, func() error {
 		return s.lineFrom(ctx, web.upstreams[ledgerLines], "us")
 	}))
-	_ = s.check("by name on one port: Host: ledger.bank.svc.clusterset.local", eventually(ctx, 10*time.Second, func() error {
+	_ = s.check("by name on one port: Host: ledger.bank.svc.clusterset.local", fleet.Eventually(ctx, 10*time.Second, func() error {
 		return s.answeredFrom(ctx, web.openHTTP, "ledger.bank.svc.clusterset.local", "us", 5)
 	}))
-	_ = s.check("by virtual address: the VIP of ledger.bank", eventually(ctx, 10*time.Second, func() error { return s.callVIP(ctx) }))
+	_ = s.check("by virtual address: the VIP of ledger.bank", fleet.Eventually(ctx, 10*time.Second, func() error { return s.callVIP(ctx) }))
 	_ = s.check("mutual TLS: ledger saw spiffe://eu.hanse.test/ns/shop/sa/web", s.peerIs(ctx, web.upstreams[ledgerHTTP], "spiffe://eu.hanse.test/ns/shop/sa/web"))
 	_ = s.check("hanse service list shows who offers what, where and how healthy", s.serviceListed(ctx))
 	return nil
@@ -53,10 +55,10 @@ func (s *story) answeredFrom(ctx context.Context, address, host, region string, 
 	return nil
 }
 
-func (s *story) call(ctx context.Context, address, host string) (answer, error) {
+func (s *story) call(ctx context.Context, address, host string) (sample.Answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	return callHTTP(ctx, http.DefaultClient, "http://"+address+"/", host)
+	return sample.CallHTTP(ctx, http.DefaultClient, http.MethodGet, "http://"+address+"/", host)
 }
 
 func (s *story) peerIs(ctx context.Context, address, want string) error {
@@ -127,7 +129,7 @@ func (s *story) joinLate(ctx context.Context) error {
 		return err
 	}
 	return s.timed("cart-eu-2 enrols with its token and takes part of the calls", func() error {
-		return eventually(ctx, 20*time.Second, func() error {
+		return fleet.Eventually(ctx, 20*time.Second, func() error {
 			return s.instanceAnswers(ctx, s.workloads["web-eu"].upstreams[cartHTTP], "cart-eu-2", 30)
 		})
 	})

@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"syscall"
 	"time"
+
+	"github.com/hanse-mesh/hanse/e2e/fleet"
+	"github.com/hanse-mesh/hanse/e2e/load"
 )
 
 // The bounds that the story claims for a dead region.
@@ -32,7 +35,7 @@ func (s *story) killLocalWorkloads(ctx context.Context) error {
 	if err := s.waitReady(ctx, 20*time.Second, s.workloads["cart-eu-2"].health); err != nil {
 		return err
 	}
-	l := startLoad(ctx, "http://"+web.upstreams[cartHTTP]+"/")
+	l := startLoad(ctx, web.upstreams[cartHTTP])
 	s.pause(ctx, warmUp)
 	fault := time.Now()
 	for _, name := range []string{"cart-eu-1", "cart-eu-2"} {
@@ -43,7 +46,7 @@ func (s *story) killLocalWorkloads(ctx context.Context) error {
 	s.pause(ctx, withdrawn)
 	after := l.between(fault, 0)
 	s.say("%.0f s after: %s", withdrawn.Seconds(), after)
-	s.say("%s", after.recovery("us"))
+	s.say("%s", after.Recovery("us"))
 	_ = s.check("calls go on, answered from us (the policy's first choice)", elsewhere(after, "us"))
 	_ = s.check("at most 1 % of the calls fail, none that starts later than 3 s after", bounded(after))
 
@@ -54,7 +57,7 @@ func (s *story) killLocalWorkloads(ctx context.Context) error {
 		}
 	}
 	err := s.timed("they come back, and so do the calls: step by step, then all", func() error {
-		return eventually(ctx, 60*time.Second, func() error { return s.answeredFrom(ctx, web.upstreams[cartHTTP], "", "eu", 40) })
+		return fleet.Eventually(ctx, 60*time.Second, func() error { return s.answeredFrom(ctx, web.upstreams[cartHTTP], "", "eu", 40) })
 	})
 	failback := l.between(back, 0)
 	l.stop()
@@ -65,23 +68,23 @@ func (s *story) killLocalWorkloads(ctx context.Context) error {
 
 func (s *story) killRegion(ctx context.Context) error {
 	address := s.workloads["web-eu"].upstreams[stockHTTP]
-	err := eventually(ctx, 20*time.Second, func() error { return s.answeredFrom(ctx, address, "", "us", 20) })
+	err := fleet.Eventually(ctx, 20*time.Second, func() error { return s.answeredFrom(ctx, address, "", "us", 20) })
 	if err := s.check("web-eu calls stock.shop: answered from us", err); err != nil {
 		return err
 	}
-	l := startLoad(ctx, "http://"+address+"/")
+	l := startLoad(ctx, address)
 	s.pause(ctx, warmUp)
 	fault := time.Now()
-	s.procs.kill9(s.regionProcesses("us")...)
+	s.procs.Kill(s.regionProcesses("us")...)
 	s.say("SIGKILL to all of us: node, agent, gateway, proxies, Envoys, applications")
 	s.pause(ctx, 10*time.Second)
 	after := l.between(fault, 10*time.Second)
 	l.stop()
 	s.say("10 s after: %s", after)
-	s.say("%s", after.recovery("ap"))
+	s.say("%s", after.Recovery("ap"))
 	_ = s.check("calls go on, answered from ap", elsewhere(after, "ap"))
 	_ = s.check("at most 1 % of the calls fail, none that starts later than 3 s after", bounded(after))
-	_ = s.check("two of three nodes still agree: a policy can be written", eventually(ctx, 15*time.Second, func() error {
+	_ = s.check("two of three nodes still agree: a policy can be written", fleet.Eventually(ctx, 15*time.Second, func() error {
 		_, err := s.cli(ctx, "apply", "-f", s.dir+"/policies.yaml")
 		return err
 	}))
@@ -90,16 +93,16 @@ func (s *story) killRegion(ctx context.Context) error {
 
 func (s *story) restoreRegion(ctx context.Context) error {
 	address := s.workloads["web-eu"].upstreams[stockHTTP]
-	l := startLoad(ctx, "http://"+address+"/")
+	l := startLoad(ctx, address)
 	back := time.Now()
 	if err := s.startRegion(ctx, "us"); err != nil {
 		return err
 	}
 	_ = s.timed("node-us rejoins from its disk", func() error {
-		return eventually(ctx, 30*time.Second, func() error { return s.nodesAlive(ctx, 3) })
+		return fleet.Eventually(ctx, 30*time.Second, func() error { return s.nodesAlive(ctx, 3) })
 	})
 	err := s.timed("us is back, and web-eu's calls fail back to it", func() error {
-		return eventually(ctx, 90*time.Second, func() error { return s.answeredFrom(ctx, address, "", "us", 40) })
+		return fleet.Eventually(ctx, 90*time.Second, func() error { return s.answeredFrom(ctx, address, "", "us", 40) })
 	})
 	failback := l.between(back, 0)
 	l.stop()
@@ -117,7 +120,7 @@ func (s *story) startRegion(ctx context.Context, name string) error {
 	if err := s.startAgent(r, ""); err != nil {
 		return err
 	}
-	if err := eventually(ctx, 20*time.Second, func() error { return s.startGateway(ctx, r) }); err != nil {
+	if err := fleet.Eventually(ctx, 20*time.Second, func() error { return s.startGateway(ctx, r) }); err != nil {
 		return err
 	}
 	for _, l := range s.regionWorkloads(name) {
@@ -130,11 +133,11 @@ func (s *story) startRegion(ctx context.Context, name string) error {
 
 func (s *story) killControlPlane(ctx context.Context) error {
 	address := s.workloads["web-eu"].upstreams[stockHTTP]
-	l := startLoad(ctx, "http://"+address+"/")
+	l := startLoad(ctx, address)
 	s.pause(ctx, warmUp)
 	fault := time.Now()
 	for _, name := range s.order {
-		s.procs.kill9("node-"+name, "agent-"+name)
+		s.procs.Kill("node-"+name, "agent-"+name)
 	}
 	s.say("SIGKILL to all nodes and agents; %d calls/s from web-eu to stock.shop go on for %s", loadRate, outageSpan)
 	s.pause(ctx, 10*time.Second)
@@ -151,7 +154,7 @@ func (s *story) killControlPlane(ctx context.Context) error {
 
 // disturb restarts a proxy and two Envoys and kills a workload, all without any control plane.
 func (s *story) disturb(ctx context.Context) error {
-	s.procs.kill9Only("web-eu")
+	s.procs.KillOnly("web-eu")
 	web := s.workloads["web-eu"]
 	if err := s.startProxy(web.name, web.health, web.tokenText, web.proxyArgs()); err != nil {
 		return err
@@ -163,7 +166,7 @@ func (s *story) disturb(ctx context.Context) error {
 		}
 	}
 	_ = s.check("the Envoys of stock-us-1 and web-us are killed and come back, configured from their proxies' disks", nil)
-	_ = s.check("calls go on through the restarted Envoy of web-us", eventually(ctx, 10*time.Second, func() error {
+	_ = s.check("calls go on through the restarted Envoy of web-us", fleet.Eventually(ctx, 10*time.Second, func() error {
 		return s.answeredFrom(ctx, s.workloads["web-us"].upstreams[stockHTTP], "", "us", 5)
 	}))
 	s.pause(ctx, 10*time.Second)
@@ -181,7 +184,7 @@ func (s *story) restartEnvoy(ctx context.Context, name string) error {
 	if err := syscall.Kill(before, syscall.SIGKILL); err != nil {
 		return err
 	}
-	return eventually(ctx, 15*time.Second, func() error {
+	return fleet.Eventually(ctx, 15*time.Second, func() error {
 		after, err := s.envoyPID(name)
 		if err != nil {
 			return err
@@ -203,7 +206,7 @@ func (s *story) restoreControlPlane(ctx context.Context) error {
 		}
 	}
 	err := s.timed("nodes and agents come back from their disks", func() error {
-		if err := eventually(ctx, 30*time.Second, func() error { return s.nodesAlive(ctx, 3) }); err != nil {
+		if err := fleet.Eventually(ctx, 30*time.Second, func() error { return s.nodesAlive(ctx, 3) }); err != nil {
 			return err
 		}
 		return s.waitReady(ctx, 30*time.Second, s.regions["eu"].agentHealth, s.regions["us"].agentHealth, s.regions["ap"].agentHealth)
@@ -215,29 +218,29 @@ func (s *story) restoreControlPlane(ctx context.Context) error {
 		return err
 	}
 	return s.timed("everything is as before: stock.shop is answered from us", func() error {
-		return eventually(ctx, 90*time.Second, func() error {
+		return fleet.Eventually(ctx, 90*time.Second, func() error {
 			return s.answeredFrom(ctx, s.workloads["web-eu"].upstreams[stockHTTP], "", "us", 40)
 		})
 	})
 }
 
 // elsewhere wants most answers of the window's end from a region.
-func elsewhere(w window, region string) error {
-	if w.regions[region] == 0 {
+func elsewhere(w load.Window, region string) error {
+	if w.Regions[region] == 0 {
 		return fmt.Errorf("no answer from %s: %s", region, w)
 	}
 	return nil
 }
 
-func bounded(w window) error {
-	if share := float64(w.failed) / float64(max(1, w.calls)); share > maxFailedShare || w.lastFailed > recoveryBound {
+func bounded(w load.Window) error {
+	if share := float64(w.Failed) / float64(max(1, w.Calls)); share > maxFailedShare || w.LastFailed > recoveryBound {
 		return fmt.Errorf("%.2f %% failed: %s", 100*share, w)
 	}
 	return nil
 }
 
-func noneFailed(w window) error {
-	if w.failed > 0 {
+func noneFailed(w load.Window) error {
+	if w.Failed > 0 {
 		return fmt.Errorf("%s", w)
 	}
 	return nil

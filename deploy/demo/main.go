@@ -12,11 +12,14 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"github.com/hanse-mesh/hanse/e2e/fleet"
+	"github.com/hanse-mesh/hanse/e2e/sample"
 )
 
 func main() {
 	if len(os.Args) > 1 && os.Args[1] == "app" {
-		if err := runApp(os.Args[2:]); err != nil {
+		if err := sample.Run(os.Args[2:]); err != nil {
 			fmt.Fprintln(os.Stderr, "demo app:", err)
 			os.Exit(1)
 		}
@@ -89,8 +92,8 @@ func prepare(hanse, envoy, dir string) (*world, error) {
 
 // cleanUp ends all processes, and removes data and logs unless something failed.
 func (s *story) cleanUp(ctx context.Context) {
-	forced := s.procs.close()
-	if left := descendants(os.Getpid()); len(left) > 0 {
+	forced := s.procs.Close()
+	if left := fleet.Descendants(os.Getpid()); len(left) > 0 {
 		fmt.Printf("  processes left behind: %v\n", left)
 		s.failed++
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hanse-mesh/hanse/e2e/fleet"
 	"github.com/hanse-mesh/hanse/federation/rest"
 )
 
@@ -60,7 +61,7 @@ func (s *story) raiseFederation(ctx context.Context) error {
 		}
 	}
 	return s.timed("three voters, one leader, all alive", func() error {
-		return eventually(ctx, 30*time.Second, func() error { return s.nodesAlive(ctx, 3) })
+		return fleet.Eventually(ctx, 30*time.Second, func() error { return s.nodesAlive(ctx, 3) })
 	})
 }
 

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/hanse-mesh/hanse/api/model"
+	"github.com/hanse-mesh/hanse/e2e/fleet"
 	"github.com/hanse-mesh/hanse/federation/rest"
 )
 
@@ -156,8 +157,8 @@ func (s *story) registrationRefused(ctx context.Context) error {
 	if err := s.startWorkload(ctx, thief); err != nil {
 		return err
 	}
-	defer s.procs.kill9("app-"+thief.name, thief.name)
-	return eventually(ctx, 15*time.Second, func() error {
+	defer s.procs.Kill("app-"+thief.name, thief.name)
+	return fleet.Eventually(ctx, 15*time.Second, func() error {
 		err := ready(ctx, thief.health)
 		if err == nil {
 			return errors.New("the proxy is ready: its registration was taken")
@@ -176,7 +177,7 @@ func (s *story) exportRefused(ctx context.Context) error {
 		return err
 	}
 	defer s.killWorkload(vault)
-	return eventually(ctx, 20*time.Second, func() error {
+	return fleet.Eventually(ctx, 20*time.Second, func() error {
 		var st rest.Status
 		if err := s.cliJSON(ctx, &st, "status"); err != nil {
 			return err

@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/hanse-mesh/hanse/e2e/fleet"
 )
 
 // initFederation makes the federation at the first region's node and returns the tokens that add the other two.
@@ -47,8 +49,7 @@ func (w *world) startNode(r *region, token string) error {
 	if token != "" {
 		argv = append(argv, "--join", token)
 	}
-	_, err := w.procs.start(w.logs(), "node-"+r.name, nil, argv...)
-	return err
+	return w.start("node-"+r.name, argv...)
 }
 
 // startAgent starts a region's agent; token is empty for a cluster that is a member already.
@@ -60,8 +61,7 @@ func (w *world) startAgent(r *region, token string) error {
 	if token != "" {
 		argv = append(argv, "--token", token)
 	}
-	_, err := w.procs.start(w.logs(), "agent-"+r.name, nil, argv...)
-	return err
+	return w.start("agent-"+r.name, argv...)
 }
 
 // workloadToken asks a site's agent for a token.
@@ -85,8 +85,7 @@ func (w *world) startProxy(name, health, token string, args []string) error {
 		w.hanse, "proxy", "--data-dir", w.data(name), "--name", name, "--token", token,
 		"--envoy", w.envoy, "--concurrency", "1", "--health-listen", health, "--address", "127.0.0.1",
 	}, args...)
-	_, err := w.procs.start(w.logs(), name, nil, argv...)
-	return err
+	return w.start(name, argv...)
 }
 
 // define gives a workload its ports and keeps it.
@@ -124,9 +123,8 @@ func (w *world) startApp(l *workload) error {
 	if l.service == "" {
 		return nil
 	}
-	_, err := w.procs.start(w.logs(), "app-"+l.name, nil, w.self, "app",
+	return w.start("app-"+l.name, w.self, "app",
 		"-service", l.service, "-instance", l.name, "-region", l.region, "-http", l.http, "-tcp", l.tcp)
-	return err
 }
 
 func (l *workload) account() string {
@@ -171,7 +169,7 @@ func (l *workload) zoneName() string {
 }
 
 // killWorkload kills an application, its proxy and its Envoy.
-func (w *world) killWorkload(l *workload) { w.procs.kill9("app-"+l.name, l.name) }
+func (w *world) killWorkload(l *workload) { w.procs.Kill("app-"+l.name, l.name) }
 
 // regionProcesses are the names of all processes of a region.
 func (w *world) regionProcesses(name string) []string {
@@ -211,7 +209,7 @@ func (w *world) envoyPID(proxy string) (int, error) {
 // waitReady waits for a workload's or gateway's proxy.
 func (w *world) waitReady(ctx context.Context, patience time.Duration, addresses ...string) error {
 	for _, a := range addresses {
-		if err := eventually(ctx, patience, func() error { return ready(ctx, a) }); err != nil {
+		if err := fleet.Eventually(ctx, patience, func() error { return ready(ctx, a) }); err != nil {
 			return err
 		}
 	}

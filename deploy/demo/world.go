@@ -15,6 +15,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/hanse-mesh/hanse/e2e/fleet"
 )
 
 // federationName is the demo's federation; each region's trust domain is REGION.federationName.
@@ -24,7 +26,7 @@ const federationName = "hanse.test"
 type world struct {
 	hanse, self, envoy string
 	dir                string
-	procs              *supervisor
+	procs              *fleet.Fleet
 	ports              *portPool
 	regions            map[string]*region
 	order              []string
@@ -69,7 +71,7 @@ func newWorld(hanse, envoy, dir string) (*world, error) {
 	if err != nil {
 		return nil, err
 	}
-	procs, err := newSupervisor()
+	procs, err := fleet.New()
 	if err != nil {
 		return nil, err
 	}
@@ -106,6 +108,11 @@ func (w *world) cli(ctx context.Context, args ...string) (string, error) {
 		return "", fmt.Errorf("hanse %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(errOut.String()))
 	}
 	return out.String(), nil
+}
+
+// start runs a program in the background under a name; its output goes to logs/NAME.log.
+func (w *world) start(name string, argv ...string) error {
+	return w.procs.Start(fleet.Program{Name: name, Argv: argv, Log: filepath.Join(w.logs(), name+".log")})
 }
 
 // cliJSON runs an operator's command with -o json and decodes what it prints.
