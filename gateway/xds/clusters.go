@@ -10,14 +10,19 @@ import (
 	upstreamhttpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/hanse-mesh/hanse/api/model"
+	"github.com/hanse-mesh/hanse/gateway/route"
 	"github.com/hanse-mesh/hanse/gateway/snapshot"
 )
 
 const (
-	// connectTimeout bounds how long a call waits for a host that is gone before it is tried elsewhere.
-	connectTimeout = 500 * time.Millisecond
+	// connectTimeout bounds how long a call waits for a host that is gone before it is tried elsewhere. It covers the TLS handshake: two
+	// round trips, and what the gateway in between takes to find a workload that answers.
+	connectTimeout = time.Second
+	// siteConnectTimeout is for the workloads behind a gateway, which are near: the gateway's second attempt fits into connectTimeout.
+	siteConnectTimeout = 400 * time.Millisecond
 	// appConnectTimeout is for the application beside the Envoy.
 	appConnectTimeout = time.Second
 	// appIdleTimeout is shorter than applications keep idle connections (5 s in Node.js), so that the side that would use a connection
@@ -51,7 +56,7 @@ func (b *builder) offer(sp *snapshot.ServicePort, from model.Locality) bool {
 	cluster := b.part(sp.Digest+"/cluster|"+trust, func() *Resource { return serviceCluster(sp, trust) })
 	b.add(ClusterType, cluster)
 	b.add(EndpointType, b.part(sp.Digest+"/endpoints|"+trust+"|"+from.String(), func() *Resource {
-		return assignmentResource(sp.SNI, cluster.Version, local.Assignment)
+		return assignmentResource(sp.SNI, cluster.Version, local.Assignment, b.checkedAs(sp))
 	}))
 	b.offered[sp.SNI] = true
 	return true
@@ -61,7 +66,7 @@ func (b *builder) offer(sp *snapshot.ServicePort, from model.Locality) bool {
 // two seconds by HTTP/2 pings or by a TCP check, is put aside for its own failures only, never for what applications answer, and when
 // all hosts look bad traffic goes on.
 func serviceCluster(sp *snapshot.ServicePort, trust string) *Resource {
-	c := remoteCluster(sp.SNI, 3)
+	c := remoteCluster(sp.SNI, 3, connectTimeout)
 	c.CommonLbConfig.LocalityConfigSpecifier = &clusterv3.Cluster_CommonLbConfig_LocalityWeightedLbConfig_{
 		LocalityWeightedLbConfig: &clusterv3.Cluster_CommonLbConfig_LocalityWeightedLbConfig{},
 	}
@@ -75,6 +80,9 @@ func serviceCluster(sp *snapshot.ServicePort, trust string) *Resource {
 		})
 	} else {
 		c.TransportSocket = clientTLS(sp.SNI, sp.Identities, trust)
+		c.TransportSocketMatches = []*clusterv3.Cluster_TransportSocketMatch{{
+			Name: "check", Match: checkMark(), TransportSocket: checkTLS(sp.SNI, trust),
+		}}
 		c.HealthChecks = []*corev3.HealthCheck{handshakeCheck()}
 		c.CloseConnectionsOnHostHealthFailure = true
 	}
@@ -85,7 +93,7 @@ func serviceCluster(sp *snapshot.ServicePort, trust string) *Resource {
 // mostly one at a time: in turn, each workload gets as many. To pick the one with the fewest connections would be to pick at random
 // then, as hardly any has one. Of other protocols, connections live long and end at any time: there the fewest count.
 func passthroughCluster(p *snapshot.Passthrough) *Resource {
-	c := remoteCluster(p.SNI, 1)
+	c := remoteCluster(p.SNI, 1, siteConnectTimeout)
 	if p.Protocol.IsHTTP() {
 		c.LbPolicy = clusterv3.Cluster_ROUND_ROBIN
 	}
@@ -94,13 +102,13 @@ func passthroughCluster(p *snapshot.Passthrough) *Resource {
 
 // remoteCluster is what clusters of other machines have in common. After that many failures of its own in a row a host is put aside,
 // briefly: it is tried again while the retries cover for it.
-func remoteCluster(name string, failures uint32) *clusterv3.Cluster {
+func remoteCluster(name string, failures uint32, timeout time.Duration) *clusterv3.Cluster {
 	return &clusterv3.Cluster{
 		Name:                 name,
 		AltStatName:          statName(name),
 		ClusterDiscoveryType: &clusterv3.Cluster_Type{Type: clusterv3.Cluster_EDS},
 		EdsClusterConfig:     &clusterv3.Cluster_EdsClusterConfig{EdsConfig: overADS()},
-		ConnectTimeout:       duration(connectTimeout),
+		ConnectTimeout:       duration(timeout),
 		LbPolicy:             clusterv3.Cluster_LEAST_REQUEST,
 		CommonLbConfig: &clusterv3.Cluster_CommonLbConfig{
 			HealthyPanicThreshold: &typev3.Percent{Value: 1},
@@ -141,6 +149,25 @@ func limits() *clusterv3.CircuitBreakers {
 	}}}
 }
 
+// checkedAs names the endpoints of a service port that is checked by handshakes: a gateway by its own name, since a check that it passed
+// on would judge it by one of its workloads; a workload by the service's. It is nil for other ports.
+func (b *builder) checkedAs(sp *snapshot.ServicePort) func(model.ClusterName, route.Endpoint) string {
+	if UpstreamHTTP2(sp.Port.Protocol) {
+		return nil
+	}
+	return func(cluster model.ClusterName, e route.Endpoint) string {
+		if e.Gateway {
+			return model.GatewaySNI(cluster, b.s.Federation)
+		}
+		return sp.SNI
+	}
+}
+
+// checkMark picks the TLS context of checks.
+func checkMark() *structpb.Struct {
+	return &structpb.Struct{Fields: map[string]*structpb.Value{"hanse.check": structpb.NewBoolValue(true)}}
+}
+
 // handshakeCheck completes a TLS handshake with the host. A host that a cluster without calls finds well is checked seldom: its first
 // call finds a live one by trying. One that it finds bad is checked each second: sessions that are opened to it for want of a better one
 // are closed only when a check fails after one that passed.
@@ -152,7 +179,9 @@ func handshakeCheck() *corev3.HealthCheck {
 		NoTrafficHealthyInterval: seconds(5),
 		UnhealthyThreshold:       u32(2),
 		HealthyThreshold:         u32(1),
-		HealthChecker:            &corev3.HealthCheck_TcpHealthCheck_{TcpHealthCheck: &corev3.HealthCheck_TcpHealthCheck{}},
+		// Calls are made with another context.
+		TransportSocketMatchCriteria: checkMark(),
+		HealthChecker:                &corev3.HealthCheck_TcpHealthCheck_{TcpHealthCheck: &corev3.HealthCheck_TcpHealthCheck{}},
 	}
 }
 

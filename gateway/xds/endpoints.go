@@ -4,13 +4,14 @@ import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 
+	"github.com/hanse-mesh/hanse/api/model"
 	"github.com/hanse-mesh/hanse/gateway/route"
 	"github.com/hanse-mesh/hanse/gateway/snapshot"
 )
 
 // assignmentResource is a service port's endpoints for the callers of one locality. An assignment without any is a resource too: a
-// cluster whose endpoints never come would hold up all others.
-func assignmentResource(sni, clusterVersion string, a route.Assignment) *Resource {
+// cluster whose endpoints never come would hold up all others. name, which may be nil, gives each endpoint its host name.
+func assignmentResource(sni, clusterVersion string, a route.Assignment, name func(model.ClusterName, route.Endpoint) string) *Resource {
 	out := &endpointv3.ClusterLoadAssignment{ClusterName: sni}
 	for i, priority := range a.Priorities {
 		for _, g := range priority.Groups {
@@ -21,7 +22,7 @@ func assignmentResource(sni, clusterVersion string, a route.Assignment) *Resourc
 				},
 				Priority:            uint32(i),
 				LoadBalancingWeight: u32(max(1, g.Weight)),
-				LbEndpoints:         lbEndpoints(g.Endpoints),
+				LbEndpoints:         named(lbEndpoints(g.Endpoints), g, name),
 			})
 		}
 	}
@@ -35,6 +36,15 @@ func passthroughEndpoints(p *snapshot.Passthrough, clusterVersion string) *Resou
 		out.Endpoints = []*endpointv3.LocalityLbEndpoints{{Locality: &corev3.Locality{}, LbEndpoints: lbEndpoints(p.Endpoints)}}
 	}
 	return resource(p.SNI, out, clusterVersion)
+}
+
+func named(list []*endpointv3.LbEndpoint, g route.Group, name func(model.ClusterName, route.Endpoint) string) []*endpointv3.LbEndpoint {
+	if name != nil {
+		for i, e := range g.Endpoints {
+			list[i].GetEndpoint().Hostname = name(g.Cluster, e)
+		}
+	}
+	return list
 }
 
 func lbEndpoints(list []route.Endpoint) []*endpointv3.LbEndpoint {

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -102,6 +103,50 @@ func testFrozen(t *testing.T, f *federation, client *http.Client) {
 		t.Fatal(err)
 	}
 	eventually(t, "the gateway is used again", expect(client, "GET", f.url(), 200, "first"))
+}
+
+// testFrozenWorkload stops one of two workloads behind a gateway: the gateway is not judged by it, and sessions to the other go on.
+func testFrozenWorkload(t *testing.T, f *federation) {
+	gate := endpoint("127.0.0.1", f.gate)
+	gate.Gateway = true
+	service(f.site, payments, 5432).Assignments[0].Assignment.Priorities = []route.Priority{one(group("beta", "us", gate))}
+	f.push(f.site, "web")
+	f.well("web", 2, gate)
+	open, reader := session(t, loopback(f.tcp))
+	for _, p := range f.far.Passthrough {
+		p.Endpoints = append(p.Endpoints, endpoint("127.0.0.1", f.inbound[1]))
+	}
+	f.push(f.far, "gate")
+	if err := f.envoys["server-1"].run.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = f.envoys["server-1"].run.Signal(syscall.SIGCONT) }()
+	passed := f.stat("web", "cluster.p_5432_payments_shop.health_check.success")
+	eventually(t, "six more checks pass", func() error {
+		if n := f.stat("web", "cluster.p_5432_payments_shop.health_check.success") - passed; n < 6 {
+			return fmt.Errorf("%d so far", n)
+		}
+		return nil
+	})
+	_, _ = io.WriteString(open, "still here\n")
+	if line, err := reader.ReadString('\n'); line != "still here\n" {
+		t.Errorf("a session to the other workload: %q, %v", line, err)
+	}
+}
+
+// stat reads one of an Envoy's statistics.
+func (f *federation) stat(id, name string) int {
+	f.t.Helper()
+	a, err := call(f.envoys[id].admin, "GET", "http://admin/stats?filter=^"+name+"$", "")
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	_, text, _ := strings.Cut(strings.TrimSpace(a.body), ": ")
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		f.t.Fatalf("%s: %q: %v", name, a.body, err)
+	}
+	return n
 }
 
 // well waits until an Envoy finds these endpoints healthy in that many clusters each.
