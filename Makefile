@@ -4,7 +4,7 @@ GO    ?= go
 BIN   := bin/hanse
 export CGO_ENABLED ?= 0
 
-.PHONY: help build test race verify demo bench e2e generate clean
+.PHONY: help build test race verify demo bench e2e e2e-matrix generate clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -28,8 +28,15 @@ demo: build ## Three regions, real Envoys: calls, failover, outage (KEEP=1 leave
 bench: build ## Measure how fast a change travels from one region's workload to another region's Envoy
 	@envoy="$$(deploy/scripts/envoy.sh)" && exec bin/demo -hanse $(BIN) -envoy "$$envoy" -bench
 
-e2e: build ## Break real processes: kill -9 under writes, torn logs, bad input
-	@envoy="$$(deploy/scripts/envoy.sh)" && HANSE_ENVOY="$$envoy" HANSE_BINARY="$(CURDIR)/$(BIN)" $(GO) test -tags e2e -count=1 -timeout 20m -v ./e2e/...
+# One suite at a time: each wants the machine for itself.
+E2E = mkdir -p .run && envoy="$$(deploy/scripts/envoy.sh)" && HANSE_ENVOY="$$envoy" HANSE_BINARY="$(CURDIR)/$(BIN)" \
+	HANSE_MATRIX_JSON="$(CURDIR)/.run/matrix.json" $(1) $(GO) test -tags e2e -p 1 -count=1 -timeout 40m -v
+
+e2e: build ## Break real processes and the network between them: kill -9 under writes, torn logs, bad input, the fault matrix
+	@$(call E2E,) ./e2e/...
+
+e2e-matrix: build ## Run the fault matrix alone and write its table into BENCHMARKS.md (ROW=part_of_a_name runs some rows and writes nothing)
+	@$(call E2E,HANSE_MATRIX_WRITE="$(CURDIR)/BENCHMARKS.md") -run 'TestMatrix/$(ROW)' ./e2e/matrix
 
 generate: ## Generate code from api/proto
 	$(GO) tool -modfile=tools/buf.mod buf generate

@@ -1,0 +1,77 @@
+//go:build e2e
+
+package matrix
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/hanse-mesh/hanse/e2e/load"
+)
+
+// warmUp is how long everything is as it should be before each fault.
+const warmUp = 3 * time.Second
+
+// run breaks one thing, mends it and counts what that cost.
+func (w *world) run(ctx context.Context, r row) (RowResult, error) {
+	if r.fault.prepare != nil {
+		if err := r.fault.prepare(ctx, w); err != nil {
+			return RowResult{}, fmt.Errorf("prepare: %w", err)
+		}
+	}
+	if err := w.awaitSteady(ctx); err != nil {
+		return RowResult{}, fmt.Errorf("not steady before the fault: %w", err)
+	}
+	old, err := w.openSessions(ctx)
+	if err != nil {
+		return RowResult{}, err
+	}
+	defer old.close()
+	pause(ctx, warmUp)
+	fault := time.Now()
+	judged := make(chan SessionResult, 1)
+	go func() { judged <- old.judge(ctx, fault) }()
+	err = r.fault.strike(ctx, w)
+	if err == nil {
+		pause(ctx, r.hold)
+	}
+	result := RowResult{Name: r.name, Bound: r.bound, EndsSessions: r.endsSessions, Hold: time.Since(fault).Seconds()}
+	mended := time.Now()
+	err = errors.Join(err, r.fault.mend(ctx, w))
+	result.Sessions = <-judged
+	if err != nil {
+		return result, err
+	}
+	err = w.awaitSteady(ctx)
+	result.Steady = time.Since(mended).Seconds()
+	for _, protocol := range Protocols {
+		result.Calls = append(result.Calls, w.count(protocol, fault))
+	}
+	result.Broken = judge(result)
+	if err != nil {
+		result.Broken = append(result.Broken, fmt.Sprintf("not as before after the fault: %v", err))
+	}
+	return result, nil
+}
+
+// count sums up a protocol's calls since a fault. Those that may still be under way do not count.
+func (w *world) count(protocol string, fault time.Time) CallResult {
+	kinds := map[bool]CallResult{}
+	span := time.Since(fault) - callTimeout
+	for _, kept := range []bool{false, true} {
+		of := func(o load.Outcome) bool { return protocol != TCP || o.Kept == kept }
+		kinds[kept] = summarise(protocol,
+			w.window(protocol, fault.Add(-warmUp), warmUp, of),
+			w.window(protocol, fault, span, of),
+			w.window(protocol, fault, span, func(o load.Outcome) bool { return of(o) && o.Post }),
+			w.window(protocol, fault.Add(Late), span-Late, of))
+	}
+	all := kinds[false]
+	if protocol == TCP {
+		k := kinds[true]
+		all.Kept = &k
+	}
+	return all
+}
