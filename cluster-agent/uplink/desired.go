@@ -24,7 +24,10 @@ type desired struct {
 	// changed is nil while nobody follows changes: whoever starts, starts with everything.
 	changed  map[string]struct{}
 	overflow bool
-	bundle   *model.SignedBundle
+	// confirmed is set while the operator means everything to be gone that is; due is closed once the federation has been told.
+	confirmed bool
+	due       chan struct{}
+	bundle    *model.SignedBundle
 	// bundles counts the calls of setBundle.
 	bundles int
 }
@@ -49,9 +52,11 @@ func (d *desired) change(upserts []model.Record, removals []string) (refused int
 	d.mu.Lock()
 	for _, key := range removals {
 		delete(d.over, key)
-		if _, held := d.records[key]; held {
+		if r, held := d.records[key]; held {
 			delete(d.records, key)
 			d.mark(key)
+			// A confirmation is of what was gone when it was given.
+			d.confirmed = d.confirmed && r.Service == nil
 		}
 	}
 	for len(d.over) > 0 && len(d.records) < d.limit {
@@ -108,6 +113,37 @@ func (d *desired) setBundle(b model.SignedBundle) {
 	d.poke()
 }
 
+// confirm has the next full state, which is due now, say that the operator means everything to be gone that is. The channel closes when
+// the state has been sent.
+func (d *desired) confirm() <-chan struct{} {
+	d.mu.Lock()
+	d.confirmed = true
+	if d.due == nil {
+		d.due = make(chan struct{})
+	}
+	due := d.due
+	d.mu.Unlock()
+	d.poke()
+	return due
+}
+
+// stillConfirmed reports whether nothing was withdrawn since the last confirmation.
+func (d *desired) stillConfirmed() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.confirmed
+}
+
+// stated notes that a full state has been sent.
+func (d *desired) stated() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.due != nil {
+		close(d.due)
+		d.due = nil
+	}
+}
+
 // bundleSince returns the bundle when it was set after the seen'th time.
 func (d *desired) bundleSince(seen int) (*model.SignedBundle, int) {
 	d.mu.Lock()
@@ -118,15 +154,15 @@ func (d *desired) bundleSince(seen int) (*model.SignedBundle, int) {
 	return d.bundle, d.bundles
 }
 
-// ready reports whether records may be sent, and whether changes were lost so that only the full set helps.
-func (d *desired) ready() (complete, overflow bool) {
+// ready reports whether records may be sent, and whether only the full set will do: changes were lost, or a confirmation waits.
+func (d *desired) ready() (complete, whole bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.complete, d.overflow
+	return d.complete, d.overflow || d.due != nil
 }
 
-// all returns every record, sorted by key, and follows changes from here on.
-func (d *desired) all() []model.Record {
+// all returns every record, sorted by key, with whether what is missing is confirmed to be gone, and follows changes from here on.
+func (d *desired) all() (list []model.Record, confirmed bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.changed, d.overflow = map[string]struct{}{}, false
@@ -135,7 +171,7 @@ func (d *desired) all() []model.Record {
 		records = append(records, r)
 	}
 	sortRecords(records)
-	return records
+	return records, d.confirmed
 }
 
 // delta returns what changed since the last call of all or delta, sorted.

@@ -260,7 +260,7 @@ func TestRecordsBeyondTheLimitWaitForRoom(t *testing.T) {
 		t.Fatalf("%d refused, want 2", refused)
 	}
 	d.change(nil, []string{service("a", 0).Key()})
-	if got := d.all(); len(got) != 2 || got[1].Key() != service("c", 0).Key() || len(got[1].Service.Identities) != 2 {
+	if got, _ := d.all(); len(got) != 2 || got[1].Key() != service("c", 0).Key() || len(got[1].Service.Identities) != 2 {
 		t.Fatalf("after room was made the set is %+v", got)
 	}
 	if records, over := d.size(); records != 2 || over != 0 {
@@ -276,7 +276,8 @@ func TestLawDeltasLeadToTheDesiredSet(t *testing.T) {
 		follow := func() {
 			if _, overflow := d.ready(); overflow || len(held) == 0 {
 				clear(held)
-				for _, r := range d.all() {
+				all, _ := d.all()
+				for _, r := range all {
 					held[r.Key()] = len(r.Service.Identities)
 				}
 			}

@@ -12,6 +12,7 @@ import (
 	"github.com/hanse-mesh/hanse/api/codec"
 	hansev1 "github.com/hanse-mesh/hanse/api/gen/hanse/v1"
 	"github.com/hanse-mesh/hanse/api/model"
+	"github.com/hanse-mesh/hanse/cluster-agent/tenure"
 )
 
 const (
@@ -29,6 +30,8 @@ type requests struct {
 	open   map[model.ClusterName]struct{}
 	// republish is set when the node wants this cluster's own full state.
 	republish bool
+	// word is the newest that the node has told of this cluster's publisher, and the sender has not heard.
+	word *tenure.Word
 }
 
 // resync asks for an origin unless that has been done; it reports whether there is room.
@@ -60,6 +63,21 @@ func (r *requests) setRepublish(wanted bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.republish = wanted
+}
+
+func (r *requests) setWord(w tenure.Word) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.word = &w
+}
+
+// takeWord returns what the node has told of the publisher since the last call; nil when nothing.
+func (r *requests) takeWord() *tenure.Word {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	w := r.word
+	r.word = nil
+	return w
 }
 
 // take returns the origins to ask for now, sorted, and whether the full state is wanted; the latter stays until setRepublish.
@@ -117,6 +135,11 @@ func (s *session) dispatch(m *hansev1.SessionResponse) (ignored, fatal error) {
 	case *hansev1.SessionResponse_Resync:
 		s.up.cfg.Logger.Info("the node asks for this cluster's full state", "reason", bounded(m.Resync.GetReason()))
 		s.requests.setRepublish(true)
+		s.up.want.poke()
+	case *hansev1.SessionResponse_Publisher:
+		s.requests.setWord(tenure.Word{
+			Instance: bounded(m.Publisher.GetInstance()), Held: codec.VersionFromProto(m.Publisher.GetHeld()), Fresh: m.Publisher.GetFresh(),
+		})
 		s.up.want.poke()
 	default:
 		return fmt.Errorf("unexpected message %T", m), nil

@@ -64,6 +64,9 @@ func (s *sender) step(ctx context.Context) (next time.Time, err error) {
 		}
 	}
 	s.bundles = bundles
+	if err := s.hear(); err != nil {
+		return next, err
+	}
 	origins, republish := s.requests.take()
 	for _, origin := range origins {
 		m := &hansev1.SessionRequest_Resync{Resync: &hansev1.ImportResync{Origin: string(origin)}}
@@ -77,11 +80,14 @@ func (s *sender) step(ctx context.Context) (next time.Time, err error) {
 // publish sends the batch that is due, if one is: the full state, a change, or a sign of life.
 func (s *sender) publish(ctx context.Context, republish bool) (next time.Time, err error) {
 	now := s.up.cfg.Clock.Now()
-	complete, overflow := s.up.want.ready()
-	switch {
-	case !complete:
+	complete, whole := s.up.want.ready()
+	if !complete {
 		return now.Add(heartbeat), nil
-	case s.version.IsZero() || overflow || republish:
+	}
+	if may, at := s.up.tenure.May(now); !may {
+		return s.yield(ctx, now, at)
+	}
+	if s.version.IsZero() || whole || republish {
 		if now.Before(s.epochAt) {
 			return s.epochAt, nil
 		}
@@ -112,24 +118,31 @@ func (s *sender) full(ctx context.Context, now time.Time) error {
 	}
 	s.requests.setRepublish(false)
 	to := model.Version{Incarnation: s.welcome.GetIncarnation(), Epoch: epoch, Seq: 1}
-	records := s.up.want.all()
+	records, confirmed := s.up.want.all()
 	clear(s.sent)
-	batch := model.Batch{To: to, Full: true, Upserts: s.sign(records, to)}
+	batch := model.Batch{To: to, Full: true, Upserts: s.sign(records, to), Confirmed: confirmed}
 	if len(records) > 0 && len(batch.Upserts) == 0 {
 		return errors.New("no record could be signed; the full state is not sent")
 	}
-	return s.batch(ctx, batch, now)
+	if err := s.batch(ctx, batch, now); err != nil {
+		return err
+	}
+	s.up.want.stated()
+	s.leads()
+	return nil
 }
 
 // nextEpoch returns an epoch that is larger than any this cluster has used, already persisted; 0 when the disk fails.
 func (s *sender) nextEpoch() (uint64, error) {
 	epoch, err := s.up.cfg.Epochs.LoadEpoch()
 	if err == nil {
-		if held := s.welcome.GetHeld(); held.GetIncarnation() == s.welcome.GetIncarnation() && held.GetEpoch() > epoch {
-			if held.GetEpoch()-epoch > maxLeap {
-				return 0, fmt.Errorf("the node claims epoch %d of this cluster, which is at %d: not believed", held.GetEpoch(), epoch)
+		for _, held := range []model.Version{codec.VersionFromProto(s.welcome.GetHeld()), s.up.tenure.Newest()} {
+			if err := s.believable(held, epoch); err != nil {
+				return 0, err
 			}
-			epoch = held.GetEpoch()
+			if held.Incarnation == s.welcome.GetIncarnation() {
+				epoch = max(epoch, held.Epoch)
+			}
 		}
 		epoch++
 		err = s.up.cfg.Epochs.StoreEpoch(epoch)
@@ -172,13 +185,21 @@ func (s *sender) known(removals []string) (known []string) {
 	return known
 }
 
+// believable refuses a node's word about an epoch that this cluster cannot have reached from its own.
+func (s *sender) believable(held model.Version, own uint64) error {
+	if held.Incarnation == s.welcome.GetIncarnation() && held.Epoch > own && held.Epoch-own > maxLeap {
+		return fmt.Errorf("the node claims epoch %d of this cluster, which is at %d: not believed", held.Epoch, own)
+	}
+	return nil
+}
+
+// batch publishes as the cluster.
 func (s *sender) batch(ctx context.Context, b model.Batch, now time.Time) error {
-	b.Origin, b.Instance, b.ProducedAt = s.up.cfg.Cluster, s.up.cfg.Instance, now
-	m := &hansev1.SessionRequest_Batch{Batch: codec.BatchToProto(b)}
-	if err := s.send(ctx, &hansev1.SessionRequest{Message: m}); err != nil {
+	s.up.tenure = s.up.tenure.Publish(b.To)
+	if err := s.state(ctx, b, now); err != nil {
 		return err
 	}
-	s.version, s.beat = b.To, now.Add(heartbeat)
+	s.version = b.To
 	s.up.note(func(st *Stats) {
 		st.Version, st.LastSent = b.To, now
 		if b.Full {
@@ -186,6 +207,17 @@ func (s *sender) batch(ctx context.Context, b model.Batch, now time.Time) error 
 		}
 	})
 	return nil
+}
+
+// state sends a batch. The times that batches state never go back, so that a clock which was set back does not look like silence.
+func (s *sender) state(ctx context.Context, b model.Batch, now time.Time) error {
+	if !now.After(s.up.produced) {
+		now = s.up.produced.Add(time.Millisecond)
+	}
+	s.up.produced, s.beat = now, s.up.cfg.Clock.Now().Add(heartbeat)
+	b.Origin, b.Instance, b.ProducedAt = s.up.cfg.Cluster, s.up.cfg.Instance, now
+	m := &hansev1.SessionRequest_Batch{Batch: codec.BatchToProto(b)}
+	return s.send(ctx, &hansev1.SessionRequest{Message: m})
 }
 
 func (s *sender) send(ctx context.Context, m *hansev1.SessionRequest) error {

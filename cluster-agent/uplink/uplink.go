@@ -2,11 +2,13 @@
 //
 // Up it sends what the cluster publishes, as batches of signed records in versions (incarnation, epoch, seq); down it hands states,
 // imports and refusals to a Handler. Publishing never blocks: the desired records are kept as a set, and a sender that falls behind
-// sends the newest state of what changed. Losing the session withdraws nothing on either side.
+// sends the newest state of what changed. Losing the session withdraws nothing on either side. A process that another one of the same
+// cluster has superseded keeps its session for what it imports, and publishes again as cluster-agent/tenure decides.
 package uplink
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -14,6 +16,7 @@ import (
 	"github.com/hanse-mesh/hanse/api/codec"
 	hansev1 "github.com/hanse-mesh/hanse/api/gen/hanse/v1"
 	"github.com/hanse-mesh/hanse/api/model"
+	"github.com/hanse-mesh/hanse/cluster-agent/tenure"
 	"github.com/hanse-mesh/hanse/internal/clock"
 	"google.golang.org/grpc"
 )
@@ -87,6 +90,8 @@ type Stats struct {
 	// Records is how many records the cluster wants to publish; Overflow how many more did not fit.
 	Records  int
 	Overflow int
+	// SupersededBy is the process that publishes as this cluster instead of this one; empty while none does.
+	SupersededBy string
 	// LastError is why the last session or attempt ended, or why nothing can be published; empty while all is well.
 	LastError string
 }
@@ -95,6 +100,10 @@ type Stats struct {
 type Uplink struct {
 	cfg  Config
 	want *desired
+
+	// tenure and produced, the newest time that a batch has stated, are the sender's; sessions follow one another.
+	tenure   tenure.Tenure
+	produced time.Time
 
 	mu    sync.Mutex
 	stats Stats
@@ -106,7 +115,7 @@ func New(cfg Config) *Uplink {
 		cfg.MaxRecords = DefaultMaxRecords
 	}
 	cfg.MaxRecords = min(cfg.MaxRecords, codec.MaxBatchRecords)
-	return &Uplink{cfg: cfg, want: newDesired(cfg.MaxRecords)}
+	return &Uplink{cfg: cfg, want: newDesired(cfg.MaxRecords), tenure: tenure.Tenure{Instance: cfg.Instance}}
 }
 
 // Publish changes the set of records that the cluster wants the federation to hold. It never blocks. Records that exceed MaxRecords
@@ -123,6 +132,21 @@ func (u *Uplink) SetComplete() { u.want.setComplete() }
 
 // SetBundle publishes the trust bundle of the cluster, now and at the start of every session. It never blocks.
 func (u *Uplink) SetBundle(b model.SignedBundle) { u.want.setBundle(b) }
+
+// ConfirmRemovals tells the federation that every service which the cluster has withdrawn so far is meant to be gone, however many they
+// are: importers then hold none of them. It publishes the full state anew and returns when that has been sent, or with ctx's error; then
+// it will be sent when it can be. What is withdrawn later needs another confirmation.
+func (u *Uplink) ConfirmRemovals(ctx context.Context) error {
+	select {
+	case <-u.want.confirm():
+		if !u.want.stillConfirmed() {
+			return errors.New("more services were withdrawn before the confirmation was sent: confirm again")
+		}
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
 
 // Stats returns a copy of the current figures.
 func (u *Uplink) Stats() Stats {
