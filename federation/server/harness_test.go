@@ -236,9 +236,15 @@ type agent struct {
 // join makes a member without a call: its export namespace is shop.
 func (f *federation) join(name string) *agent {
 	f.t.Helper()
-	key := newKey(f.t)
 	f.createToken("tok-"+name, model.TokenCluster, func(tok *model.Token) { tok.ClusterPrefix, tok.Cluster = "", name })
-	r := f.propose(state.JoinCluster{TokenID: "tok-" + name, SecretHash: token.Hash(secret), Cluster: model.ClusterName(name), AgentKey: pkix(f.t, key)})
+	return f.rejoin("tok-"+name, name)
+}
+
+// rejoin makes a member with a new key by a token.
+func (f *federation) rejoin(tokenID, name string) *agent {
+	f.t.Helper()
+	key := newKey(f.t)
+	r := f.propose(state.JoinCluster{TokenID: tokenID, SecretHash: token.Hash(secret), Cluster: model.ClusterName(name), AgentKey: pkix(f.t, key)})
 	chain, err := f.root.Issue(ca.LeafRequest{PublicKey: key.Public(), SPIFFEID: model.AgentID("acme", model.ClusterName(name)), TTL: AgentTTL, Now: f.clock.Now()})
 	if err != nil {
 		f.t.Fatal(err)

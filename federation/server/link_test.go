@@ -26,7 +26,9 @@ type link struct {
 	version  model.Version
 	// state is the newest that came; held are the records of other origins, by origin and key.
 	state *hansev1.State
-	held  map[string]map[string]string
+	// publisher is what the node told last of who publishes as the agent's cluster.
+	publisher *hansev1.Publisher
+	held      map[string]map[string]string
 }
 
 func (f *federation) hello(a *agent, instance string) *hansev1.SessionHello {
@@ -84,6 +86,8 @@ func (l *link) next() (*hansev1.SessionResponse, error) {
 	switch m := m.GetMessage().(type) {
 	case *hansev1.SessionResponse_State:
 		l.state = m.State
+	case *hansev1.SessionResponse_Publisher:
+		l.publisher = m.Publisher
 	case *hansev1.SessionResponse_Dropped:
 		delete(l.held, m.Dropped.GetOrigin())
 	case *hansev1.SessionResponse_Import:

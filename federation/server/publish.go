@@ -52,8 +52,8 @@ func (x *session) publish(p *hansev1.Batch) error {
 		return status.Errorf(codes.FailedPrecondition, "the batch is of incarnation %d, but cluster %s is a member since incarnation %d: connect again",
 			b.To.Incarnation, x.cluster, own.Incarnation)
 	}
-	if err := x.onlyWriter(b); err != nil {
-		return err
+	if held, yes := x.outrun(b); yes {
+		return x.superseded(b, held)
 	}
 	x.mu.Lock()
 	skip := x.accepted.waiting && !b.Full
@@ -69,9 +69,10 @@ func (x *session) publish(p *hansev1.Batch) error {
 }
 
 func (x *session) offered(b model.Batch, out catalog.Outcome) error {
+	held, outrun := x.outrun(b)
 	switch {
-	case out.Clone:
-		return x.clone(b)
+	case out.Clone || outrun:
+		return x.superseded(b, held)
 	case out.Err != nil:
 		// Deltas are left aside until the agent has less to say; its imports go on.
 		x.wait(true)
@@ -91,8 +92,9 @@ func (x *session) offered(b model.Batch, out catalog.Outcome) error {
 			return nil
 		})
 	case out.Held.Compare(b.To) > 0:
-		return status.Errorf(codes.Aborted, "another instance of cluster %s's agent publishes with a newer epoch (%v, this one's is %v): it has taken over", x.cluster, out.Held, b.To)
+		return status.Errorf(codes.Aborted, "the batch is of version %v, and this process has published %v: connect again", b.To, out.Held)
 	}
+	x.server.sessions.supersede(x, "")
 	x.wait(false)
 	return nil
 }
@@ -101,22 +103,6 @@ func (x *session) wait(waiting bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.accepted.waiting = waiting
-}
-
-// onlyWriter refuses a batch of an epoch that another process has published.
-func (x *session) onlyWriter(b model.Batch) error {
-	held := x.held()
-	if held.Version.SameEpoch(b.To) && held.Instance != "" && held.Instance != x.instance {
-		return x.clone(b)
-	}
-	return nil
-}
-
-func (x *session) clone(b model.Batch) error {
-	x.log.Error("two agents publish the same epoch", "epoch", b.To.Epoch, "other", x.held().Instance)
-	return status.Errorf(codes.Aborted,
-		"epoch %d of cluster %s is published by another instance too (%s, this one is %s): two agents run on copies of one state; stop one, or start this one anew",
-		b.To.Epoch, x.cluster, x.held().Instance, x.instance)
 }
 
 // held is what the catalog holds of the agent's own cluster.

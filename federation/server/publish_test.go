@@ -145,26 +145,6 @@ func TestGapAsksForTheFullState(t *testing.T) {
 	to.sees("alpha", serviceKey("cart"), serviceKey("pay"))
 }
 
-func TestAClonedAgentIsRefused(t *testing.T) {
-	f := newFederation(t)
-	a := f.join("alpha")
-	first, second := f.connect(t, "n1", a, "i1"), f.connect(t, "n2", a, "i2")
-	if first.version != second.version {
-		t.Fatalf("both begin with one epoch: %v, %v", first.version, second.version)
-	}
-	observer := f.connect(t, "n1", f.join("beta"), "o")
-	f.putRule("all", toAll)
-	first.publish(nil, first.service("shop", "cart"))
-	observer.sees("alpha", serviceKey("cart"))
-	second.publish(nil, second.service("shop", "cart"))
-	refusedWith(t, second.ended(), codes.Aborted, "i1", "i2", "epoch 1")
-	// The one that was first goes on, and a process that starts anew takes over with a newer epoch.
-	third := f.connect(t, "n2", a, "i3")
-	if third.version.Epoch != 2 {
-		t.Fatalf("a new process begins with epoch %d", third.version.Epoch)
-	}
-}
-
 func TestTooMuchIsRefusedAndTheSessionGoesOn(t *testing.T) {
 	f := newFederation(t)
 	f.putRule("all", toAll)

@@ -7,6 +7,9 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	"github.com/hanse-mesh/hanse/api/model"
 )
 
@@ -19,6 +22,8 @@ type Session struct {
 	Instance     string
 	AgentVersion string
 	Protocol     uint32
+	// SupersededBy is the process that publishes as the cluster although this one would; empty when there is none.
+	SupersededBy string
 }
 
 // Refusal is one record that does not count, and why.
@@ -54,10 +59,49 @@ type sessions struct {
 	open map[*session]Session
 }
 
-func (r *sessions) add(x *session, info Session) {
+// add takes a session in unless the cluster has too many.
+func (r *sessions) add(x *session, info Session) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	n := 0
+	for _, other := range r.open {
+		if other.Cluster == info.Cluster {
+			n++
+		}
+	}
+	if n >= maxSessions {
+		return status.Errorf(codes.ResourceExhausted, "cluster %s has %d sessions at node %s, which is as many as one may have: does its agent run more than once? "+
+			"Connections that were cut off end by themselves within a minute", info.Cluster, n, x.server.cfg.Node.Name)
+	}
 	r.open[x] = info
+	return nil
+}
+
+// supersede notes which process publishes instead of a session's, none when it is empty, and reports whether there is a new one.
+func (r *sessions) supersede(x *session, by string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	info, ok := r.open[x]
+	if !ok || info.SupersededBy == by {
+		return false
+	}
+	info.SupersededBy = by
+	r.open[x] = info
+	return by != ""
+}
+
+// rivals are the processes of a cluster that would publish, but for another one; sorted.
+func (r *sessions) rivals(cluster model.ClusterName) []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var out []string
+	for _, info := range r.open {
+		if info.Cluster == cluster && info.SupersededBy != "" {
+			out = append(out, info.Instance)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 func (r *sessions) remove(x *session) {

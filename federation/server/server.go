@@ -20,6 +20,7 @@ import (
 	"github.com/hanse-mesh/hanse/federation/catalog"
 	"github.com/hanse-mesh/hanse/federation/state"
 	"github.com/hanse-mesh/hanse/internal/clock"
+	"github.com/hanse-mesh/hanse/internal/run"
 )
 
 const (
@@ -117,6 +118,8 @@ type Server struct {
 	cfg      Config
 	sessions sessions
 	refusals refusalBoard
+	feeds    feeds
+	accounts accounts
 	// stopped closes when Run ends: sessions end with it.
 	stopped chan struct{}
 }
@@ -127,6 +130,8 @@ func New(cfg Config) *Server {
 		cfg:      cfg,
 		sessions: sessions{open: map[*session]Session{}},
 		refusals: refusalBoard{byCluster: map[model.ClusterName]refused{}, changed: make(chan struct{})},
+		feeds:    feeds{seen: map[model.ClusterName]sight{}},
+		accounts: accounts{byCluster: map[model.ClusterName]*account{}},
 		stopped:  make(chan struct{}),
 	}
 }
@@ -137,10 +142,10 @@ func (s *Server) Register(r grpc.ServiceRegistrar) {
 	hansev1.RegisterNodeServiceServer(r, s)
 }
 
-// Run keeps a leader's duties until ctx ends, and then ends all sessions. It must be called once.
+// Run keeps a leader's duties, and watches the feeds, until ctx ends, and then ends all sessions. It must be called once.
 func (s *Server) Run(ctx context.Context) error {
 	defer close(s.stopped)
-	return s.keepGroup(ctx)
+	return run.Group(ctx, s.keepGroup, s.watchFeeds)
 }
 
 func (s *Server) view() *state.View {

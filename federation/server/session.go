@@ -37,6 +37,10 @@ type session struct {
 	cluster  model.ClusterName
 	instance string
 	key      []byte
+	protocol uint32
+	account  *account
+	// slowed is set once the reader had to wait for the account.
+	slowed bool
 
 	// kick wakes the writer; it holds one signal.
 	kick chan struct{}
@@ -54,6 +58,8 @@ type outbox struct {
 	resync  string
 	origins map[model.ClusterName]bool
 	bundle  string
+	// publisher is set when the agent has published although another process does.
+	publisher bool
 }
 
 // Session serves an agent: see federation.proto. Its end withdraws nothing of what the agent published.
@@ -79,26 +85,29 @@ func (s *Server) Session(stream hansev1.FederationService_SessionServer) error {
 		return s.deny(err)
 	}
 	x := &session{
-		server: s, stream: stream, cluster: cluster, instance: hello.GetInstance(), key: key,
+		server: s, stream: stream, cluster: cluster, instance: hello.GetInstance(), key: key, protocol: protocol,
+		account: s.accounts.of(cluster, s.cfg.Clock.Now()),
 		log:     s.cfg.Logger.With("cluster", cluster, "instance", hello.GetInstance()),
 		kick:    make(chan struct{}, 1),
 		bundles: make(chan model.SignedBundle, 1),
 	}
-	s.sessions.add(x, Session{
+	if err := s.sessions.add(x, Session{
 		Cluster: cluster, Since: s.cfg.Clock.Now(), Instance: x.instance, AgentVersion: hello.GetAgentVersion(), Protocol: protocol,
-	})
+	}); err != nil {
+		return err
+	}
 	defer s.sessions.remove(x)
 	defer s.refusals.end(x)
 	x.log.Info("agent connected", "version", hello.GetAgentVersion())
-	err = x.run(ctx, view, protocol, in)
+	err = x.run(ctx, view, in)
 	x.log.Info("agent disconnected", "err", err)
 	return err
 }
 
 // run greets the agent and serves it until one side ends it.
-func (x *session) run(ctx context.Context, view *state.View, protocol uint32, in <-chan received) error {
+func (x *session) run(ctx context.Context, view *state.View, in <-chan received) error {
 	welcome := &hansev1.SessionWelcome{
-		Protocol: protocol, Node: x.server.cfg.Node.Name, Federation: view.Federation,
+		Protocol: x.protocol, Node: x.server.cfg.Node.Name, Federation: view.Federation,
 		Held: codec.VersionToProto(x.held().Version), Incarnation: view.Clusters[x.cluster].Incarnation,
 	}
 	if err := x.stream.Send(&hansev1.SessionResponse{Message: &hansev1.SessionResponse_Welcome{Welcome: welcome}}); err != nil {
@@ -191,6 +200,7 @@ func (x *session) read(ctx context.Context, in <-chan received) error {
 			if r.err != nil {
 				return r.err
 			}
+			x.pay(ctx, r.message)
 		case <-ctx.Done():
 			return nil
 		}

@@ -31,6 +31,8 @@ type writer struct {
 	recheck  bool
 	rules    []policy.ExportRule
 	revision int
+	// told is the last word about the publisher; nil before the first.
+	told *publisherWord
 }
 
 // write tells the agent what it should know until the session ends. Each round sends the newest of everything, so that an agent that
@@ -38,13 +40,18 @@ type writer struct {
 func (x *session) write(ctx context.Context, changes <-chan []model.ClusterName, ended <-chan error) error {
 	w := &writer{session: x, imports: feed.New(x.server.cfg.Store)}
 	var origins []model.ClusterName
-	timer := x.server.cfg.Clock.NewTimer(refreshEvery)
+	timer, silence := x.server.cfg.Clock.NewTimer(refreshEvery), x.server.cfg.Clock.NewTimer(publisherSilence)
 	defer timer.Stop()
+	defer silence.Stop()
 	for {
 		_, refusalsChanged := x.server.refusals.watch(x.cluster)
 		view, viewChanged := x.server.cfg.Consensus.Watch()
-		if err := w.round(view, origins); err != nil {
+		silent, err := w.round(view, origins)
+		if err != nil {
 			return err
+		}
+		if !silent.IsZero() {
+			silence.Reset(silent.Sub(x.server.cfg.Clock.Now()))
 		}
 		origins = nil
 		select {
@@ -55,6 +62,7 @@ func (x *session) write(ctx context.Context, changes <-chan []model.ClusterName,
 		case <-timer.C():
 			timer.Reset(refreshEvery)
 			w.recheck = true
+		case <-silence.C():
 		case <-x.kick:
 		case err := <-ended:
 			return err
@@ -66,16 +74,20 @@ func (x *session) write(ctx context.Context, changes <-chan []model.ClusterName,
 	}
 }
 
-// round sends what is new: the state, imports, and answers to the agent.
-func (w *writer) round(view *state.View, origins []model.ClusterName) error {
+// round sends what is new: who publishes, the state, imports, and answers to the agent. It returns when the publisher will count as
+// silent; zero when it does.
+func (w *writer) round(view *state.View, origins []model.ClusterName) (silent time.Time, err error) {
 	own, err := member(view, w.cluster, w.key)
 	if err != nil {
-		return err
+		return silent, err
 	}
 	out := w.takeOutbox()
+	if silent, err = w.tellPublisher(out.publisher); err != nil {
+		return silent, err
+	}
 	if view != w.view {
 		if err := w.follow(view, own); err != nil {
-			return err
+			return silent, err
 		}
 		w.recheck = true
 	}
@@ -84,9 +96,9 @@ func (w *writer) round(view *state.View, origins []model.ClusterName) error {
 		w.recheck = false
 	}
 	if err := w.tell(origins, out.origins); err != nil {
-		return err
+		return silent, err
 	}
-	return w.answer(out)
+	return silent, w.answer(out)
 }
 
 // follow sends the new state and judges by it anew what the agent has published.
