@@ -17,7 +17,7 @@ import (
 func (a *agentParts) assembleServing(ctx context.Context) {
 	a.cache = serve.NewCache()
 	a.publisher = publish.New(publish.Config{
-		Build: a.core.build, Generate: xds.Generate, Cache: a.cache, Clock: a.clock, Logger: a.logger,
+		Build: a.core.build, Generate: xds.Generate, Unchanged: xds.Unchanged, Cache: a.cache, Clock: a.clock, Logger: a.logger,
 	})
 	server := serve.NewServer(ctx, a.cache, serve.Config{ClassOf: a.classOf, Events: siteEvents{a}, Clock: a.clock, Logger: a.logger})
 	a.siteServer = newByCertificate(a.siteIdentity.ServerTLS(identity.ServerOptions{}),

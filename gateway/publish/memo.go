@@ -2,19 +2,23 @@ package publish
 
 import "github.com/hanse-mesh/hanse/gateway/xds"
 
-// memo keeps marshalled resources from one pass to the next. Only Run's goroutine uses it.
+// memo keeps marshalled resources for as long as the last generation of some class used them. Only Run's goroutine uses it.
 type memo struct {
-	pass    uint64
 	entries map[string]*memoEntry
+	// used are the keys that each class's last generation asked for, and now those of the one under way.
+	used map[string][]string
+	now  []string
 }
 
 type memoEntry struct {
 	resource *xds.Resource
-	// used is the last pass that asked for the entry.
-	used uint64
+	// users counts how often the key stands in used.
+	users int
 }
 
 var _ xds.Memo = (*memo)(nil)
+
+func newMemo() memo { return memo{entries: map[string]*memoEntry{}, used: map[string][]string{}} }
 
 // Get returns what Put stored.
 func (m *memo) Get(key string) (*xds.Resource, bool) {
@@ -22,20 +26,47 @@ func (m *memo) Get(key string) (*xds.Resource, bool) {
 	if !ok {
 		return nil, false
 	}
-	e.used = m.pass
+	m.use(key, e)
 	return e.resource, true
 }
 
-// Put stores a resource until a pass goes by that does not ask for it.
+// Put stores a resource for as long as a class uses it.
 func (m *memo) Put(key string, r *xds.Resource) {
-	m.entries[key] = &memoEntry{resource: r, used: m.pass}
+	e := &memoEntry{resource: r}
+	m.entries[key] = e
+	m.use(key, e)
 }
 
-// evict drops what the present pass did not use. It is right only after a pass over every class.
-func (m *memo) evict() {
-	for k, e := range m.entries {
-		if e.used != m.pass {
-			delete(m.entries, k)
+func (m *memo) use(key string, e *memoEntry) {
+	e.users++
+	m.now = append(m.now, key)
+}
+
+// generated takes what was used since the last call as the class's, and drops what was only its before.
+func (m *memo) generated(class string) {
+	m.release(class)
+	if len(m.now) > 0 {
+		m.used[class] = m.now
+	}
+	m.now = nil
+}
+
+// retain forgets the classes that are not watched any more.
+func (m *memo) retain(watched func(class string) bool) {
+	for class := range m.used {
+		if !watched(class) {
+			m.release(class)
 		}
 	}
+}
+
+func (m *memo) release(class string) {
+	for _, key := range m.used[class] {
+		if e := m.entries[key]; e != nil {
+			if e.users--; e.users == 0 {
+				delete(m.entries, key)
+			}
+		}
+	}
+	delete(m.used, class)
 }

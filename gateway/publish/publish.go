@@ -27,9 +27,11 @@ type Config struct {
 	Build func() *snapshot.Snapshot
 	// Generate is xds.Generate. Nil resources say that the target is unknown: then it keeps what it has.
 	Generate func(s *snapshot.Snapshot, t xds.Target, m xds.Memo) (xds.Resources, []xds.Problem)
-	Cache    Cache
-	Clock    clock.Clock
-	Logger   *slog.Logger
+	// Unchanged is xds.Unchanged: a class for which it holds keeps what it has.
+	Unchanged func(a, b *snapshot.Snapshot, t xds.Target) bool
+	Cache     Cache
+	Clock     clock.Clock
+	Logger    *slog.Logger
 }
 
 // Publisher generates resources for the classes that are watched. A class is the ID of a workload or gateway. All methods are safe
@@ -49,7 +51,7 @@ type Publisher struct {
 type watched struct {
 	streams  int
 	problems []xds.Problem
-	// done says that the class was generated from the current snapshot.
+	// done says that the class has what the current snapshot gives it.
 	done bool
 }
 
@@ -57,7 +59,7 @@ type watched struct {
 func New(cfg Config) *Publisher {
 	return &Publisher{
 		cfg: cfg, kicked: make(chan struct{}, 1), opened: make(chan struct{}, 1),
-		memo: memo{entries: map[string]*memoEntry{}}, watched: map[string]*watched{},
+		memo: newMemo(), watched: map[string]*watched{},
 	}
 }
 
@@ -144,16 +146,21 @@ func (p *Publisher) publish() {
 		p.generate()
 		return
 	}
-	p.current.Store(snapshot.Reuse(prev, next))
-	p.mu.Lock()
-	for _, w := range p.watched {
-		w.done = false
-	}
-	p.mu.Unlock()
-	p.memo.pass++
+	next = snapshot.Reuse(prev, next)
+	p.current.Store(next)
+	p.doubt(prev, next)
 	p.generate()
-	p.memo.evict()
 	p.cfg.Logger.Debug("published", "digest", next.Digest)
+}
+
+// doubt finds the classes for which a new snapshot may mean something else than the one before.
+func (p *Publisher) doubt(prev, next *snapshot.Snapshot) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for class, w := range p.watched {
+		w.done = w.done && prev != nil && p.cfg.Unchanged(prev, next, xds.Target{Workload: class})
+	}
+	p.memo.retain(func(class string) bool { return p.watched[class] != nil })
 }
 
 // generate serves the current snapshot to the watched classes that do not have it yet.
@@ -164,11 +171,12 @@ func (p *Publisher) generate() {
 	}
 	for _, class := range p.behind() {
 		r, problems := p.cfg.Generate(s, xds.Target{Workload: class}, &p.memo)
+		p.memo.generated(class)
 		p.deliver(class, r, problems)
 	}
 }
 
-// behind lists the classes that were not generated from the current snapshot, sorted.
+// behind lists the classes that do not have what the current snapshot gives them, sorted.
 func (p *Publisher) behind() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -23,7 +23,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 const patience = 20 * time.Second
 
 // The generator that the binary uses must fit.
-var _ = Config{Generate: xds.Generate}
+var _ = Config{Generate: xds.Generate, Unchanged: xds.Unchanged}
 
 // fakeCache reports every call in words.
 type fakeCache struct{ calls chan string }
@@ -55,7 +55,7 @@ func start(t *testing.T) *rig {
 		built: make(chan struct{}, 100), marshalled: make(chan string, 100),
 	}
 	r.p = New(Config{
-		Build: r.build, Generate: r.generate, Cache: fakeCache{r.calls}, Clock: r.clock,
+		Build: r.build, Generate: r.generate, Unchanged: r.unchanged, Cache: fakeCache{r.calls}, Clock: r.clock,
 		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	})
 	ctx, cancel := context.WithCancel(context.Background())
@@ -97,6 +97,11 @@ func (r *rig) generate(s *snapshot.Snapshot, target xds.Target, m xds.Memo) (xds
 		out = append(out, res)
 	}
 	return xds.Resources{xds.ClusterType: out}, []xds.Problem{{Subject: target.Workload, Reason: s.Digest}}
+}
+
+// unchanged says that "idle" never changes.
+func (r *rig) unchanged(_, _ *snapshot.Snapshot, target xds.Target) bool {
+	return target.Workload == "idle"
 }
 
 // change sets what the next Build finds and kicks.
@@ -256,5 +261,50 @@ func TestPartsAreMarshalledOnceAndForgottenWhenUnused(t *testing.T) {
 	}
 	if want := []string{"x", "y", "x"}; !slices.Equal(got, want) {
 		t.Fatalf("marshalled %v, want %v", got, want)
+	}
+}
+
+func TestAClassThatIsUnchangedKeepsWhatItHas(t *testing.T) {
+	r := start(t)
+	r.p.Watch("idle")
+	r.p.Watch("z")
+	r.change("1", "x")
+	r.expect("set idle 1", "set z 1")
+	r.change("2", "x")
+	r.expect("set z 2")
+	// It still holds what it shared, although the other one uses it no more.
+	r.change("3")
+	r.expect("set z 3")
+	// Its first stream is served from the current snapshot.
+	r.p.Unwatch("idle")
+	r.p.Watch("idle")
+	r.expect("drop idle", "set idle 3")
+	r.change("4", "x")
+	r.expect("set z 4")
+	var got []string
+	for len(r.marshalled) > 0 {
+		got = append(got, <-r.marshalled)
+	}
+	if want := []string{"x", "x"}; !slices.Equal(got, want) {
+		t.Fatalf("marshalled %v, want %v", got, want)
+	}
+}
+
+func TestNothingIsKeptForThoseWhoAreGone(t *testing.T) {
+	m := newMemo()
+	m.Put("a", &xds.Resource{})
+	m.Put("b", &xds.Resource{})
+	m.generated("one")
+	if _, ok := m.Get("b"); !ok {
+		t.Fatal("b is not there")
+	}
+	m.generated("two")
+	m.retain(func(class string) bool { return class == "two" })
+	if len(m.entries) != 1 || m.entries["b"] == nil || m.entries["b"].users != 1 || len(m.used) != 1 {
+		t.Fatalf("kept %v for %v, want b for two", m.entries, m.used)
+	}
+	m.generated("two")
+	if len(m.entries)+len(m.used) != 0 {
+		t.Fatalf("kept %v for %v", m.entries, m.used)
 	}
 }

@@ -53,7 +53,7 @@ func (b *builder) offer(sp *snapshot.ServicePort, from model.Locality) bool {
 		return false
 	}
 	local, _ := sp.For(from)
-	cluster := b.part(sp.Digest+"/cluster|"+trust, func() *Resource { return serviceCluster(sp, trust) })
+	cluster := b.part(sp.ConfigDigest+"/cluster|"+trust, func() *Resource { return serviceCluster(sp, trust) })
 	b.add(ClusterType, cluster)
 	b.add(EndpointType, b.part(sp.Digest+"/endpoints|"+trust+"|"+from.String(), func() *Resource {
 		return assignmentResource(sp.SNI, cluster.Version, local.Assignment, b.checkedAs(sp))

@@ -54,6 +54,9 @@ func seal(s *snapshot.Snapshot) *snapshot.Snapshot {
 		return digest(string(text))
 	}
 	for _, sp := range s.Services {
+		config := *sp
+		config.Digest, config.ConfigDigest, config.Assignments = "", "", nil
+		sp.ConfigDigest = of(config)
 		sp.Digest = ""
 		sp.Digest = of(sp)
 	}

@@ -12,12 +12,11 @@ import (
 // The same snapshot and target give the same bytes. The secret "default" is not among them: the proxy adds it itself. A target that
 // the snapshot does not know gets nil resources, which is not an empty set: its Envoy should keep what it has. The memo may be nil.
 func Generate(s *snapshot.Snapshot, t Target, m Memo) (Resources, []Problem) {
-	i, ok := slices.BinarySearchFunc(s.Workloads, t.Workload, func(w *snapshot.Workload, id string) int { return strings.Compare(w.ID, id) })
-	if !ok {
+	w := workloadOf(s, t)
+	if w == nil {
 		return nil, []Problem{{Subject: "workload " + t.Workload, Reason: "is not registered at this site"}}
 	}
 	b := newBuilder(s, m)
-	w := s.Workloads[i]
 	if w.Gateway != nil {
 		b.gateway(w)
 	} else {

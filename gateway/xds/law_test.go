@@ -209,6 +209,9 @@ func TestMemoSharesWhatDidNotChange(t *testing.T) {
 	if want := map[string]int{EndpointType: 1}; !maps.Equal(changed, want) {
 		t.Errorf("a lost priority changed %v, want %v", changed, want)
 	}
+	if find(first[ClusterType], sp.SNI) != find(next[ClusterType], sp.SNI) {
+		t.Error("the cluster was made again for another assignment")
+	}
 	other, _ := Generate(s, Target{Workload: "open-1"}, memo)
 	if find(other[ClusterType], sp.SNI) != find(next[ClusterType], sp.SNI) {
 		t.Error("two targets do not share the cluster that both have")

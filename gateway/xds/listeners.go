@@ -19,13 +19,9 @@ const lowestOpenPort = 1024
 
 // outbound adds what a workload calls: its declared upstreams and, when it asks for it, everything imported.
 func (b *builder) outbound(w *snapshot.Workload) {
-	services := make(map[string]*snapshot.ServicePort, len(b.s.Services))
-	for _, sp := range b.s.Services {
-		services[sp.SNI] = sp
-	}
 	for _, call := range w.Calls {
-		sp, ok := services[call.SNI]
-		if !ok {
+		sp := portOf(b.s, call.SNI)
+		if sp == nil {
 			b.problem("upstream "+call.Bind, "%s is not callable from this site", call.SNI)
 			continue
 		}
@@ -36,7 +32,7 @@ func (b *builder) outbound(w *snapshot.Workload) {
 		}
 		if b.offer(sp, w.Locality) {
 			name := "upstream|" + call.Bind
-			b.listen(at, name, sp.Digest+"/"+name, func() *Resource { return callListener(name, at, sp) })
+			b.listen(at, name, sp.ConfigDigest+"/"+name, func() *Resource { return callListener(name, at, sp) })
 		}
 	}
 	if w.Open != nil {
@@ -85,7 +81,7 @@ func (b *builder) virtual(sp *snapshot.ServicePort) {
 	default:
 		at := address{host: sp.VIP.String(), port: sp.Port.Number}
 		name := "vip|" + at.String()
-		b.listen(at, name, sp.Digest+"/"+name, func() *Resource { return callListener(name, at, sp) })
+		b.listen(at, name, sp.ConfigDigest+"/"+name, func() *Resource { return callListener(name, at, sp) })
 	}
 }
 
