@@ -95,6 +95,30 @@ func Exported(rules []ExportRule, origin model.Cluster, service model.ServiceKey
 	return false
 }
 
+// ExportsAnything reports whether some rule opens a namespace of origin to importer, whether or not a service is there yet. A cluster
+// exports nothing to itself.
+func ExportsAnything(rules []ExportRule, origin model.Cluster, importer model.ClusterName) bool {
+	if origin.Name == importer {
+		return false
+	}
+	for _, r := range rules {
+		if matches(r.Spec.From, string(origin.Name)) && matches(r.Spec.To, string(importer)) && overlap(r.Spec.Namespaces, origin.ExportNamespaces) {
+			return true
+		}
+	}
+	return false
+}
+
+// overlap reports whether two lists of names have one in common; Any is every name.
+func overlap(a, b []string) bool {
+	for _, name := range a {
+		if len(b) > 0 && name == Any || matches(b, name) {
+			return true
+		}
+	}
+	return false
+}
+
 // NamespaceAllowed reports whether the cluster's join token lets it export the namespace.
 func NamespaceAllowed(c model.Cluster, namespace string) bool {
 	return matches(c.ExportNamespaces, namespace)

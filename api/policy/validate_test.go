@@ -125,6 +125,35 @@ func TestExports(t *testing.T) {
 	}
 }
 
+func TestExportsAnything(t *testing.T) {
+	from := func(namespaces ...string) model.Cluster {
+		return model.Cluster{Name: "a", ExportNamespaces: namespaces}
+	}
+	rule := func(from, to string, namespaces ...string) []ExportRule {
+		return []ExportRule{{"x", ExportRuleSpec{From: []string{from}, Namespaces: namespaces, Services: []string{"pay"}, To: []string{to}}}}
+	}
+	for name, tt := range map[string]struct {
+		rules    []ExportRule
+		origin   model.Cluster
+		importer model.ClusterName
+		want     bool
+	}{
+		"named":                      {rule("a", "b", "shop"), from("hr", "shop"), "b", true},
+		"all of what it may":         {rule("*", "*", "*"), from("shop"), "b", true},
+		"may all":                    {rule("a", "b", "shop"), from("*"), "b", true},
+		"may nothing":                {rule("*", "*", "*"), from(), "b", false},
+		"may not that":               {rule("a", "b", "shop"), from("hr"), "b", false},
+		"to another":                 {rule("a", "c", "shop"), from("shop"), "b", false},
+		"from another":               {rule("c", "b", "shop"), from("shop"), "b", false},
+		"no rule":                    {nil, from("*"), "b", false},
+		"a cluster is not its own's": {rule("*", "*", "*"), from("*"), "a", false},
+	} {
+		if got := ExportsAnything(tt.rules, tt.origin, tt.importer); got != tt.want {
+			t.Errorf("%s: %v, want %v", name, got, tt.want)
+		}
+	}
+}
+
 func TestEditDistance(t *testing.T) {
 	for _, tt := range []struct {
 		a, b string

@@ -28,6 +28,8 @@ func Equal(a, b model.Record) bool {
 		return false
 	case a.Service != nil && b.Service != nil:
 		return sameShape(a.Service, b.Service) && slices.Equal(a.Service.Capacity, b.Service.Capacity)
+	case a.Verdicts != nil && b.Verdicts != nil:
+		return slices.Equal(a.Verdicts.Verdicts, b.Verdicts.Verdicts)
 	default:
 		return slices.Equal(a.Gateways, b.Gateways) && reflect.DeepEqual(a.Status, b.Status)
 	}

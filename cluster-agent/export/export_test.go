@@ -268,6 +268,12 @@ func (m mirror) is(records []model.Record) bool {
 func TestEqualSeesEveryKind(t *testing.T) {
 	status := func(v string) model.Record { return model.Record{Status: &model.SiteStatus{AgentVersion: v}} }
 	gateways := func(a string) model.Record { return model.Record{Gateways: []model.Gateway{{Address: a}}} }
+	verdicts := func(bad bool) model.Record {
+		return model.Record{Verdicts: &model.VerdictSet{Cluster: "zug", Verdicts: []model.Verdict{{Bad: bad}}}}
+	}
+	if Equal(verdicts(true), verdicts(false)) || !Equal(verdicts(true), verdicts(true)) {
+		t.Error("verdicts are not compared")
+	}
 	if Equal(status("1"), status("2")) || Equal(gateways("a"), gateways("b")) || Equal(status("1"), gateways("a")) {
 		t.Error("different records are equal")
 	}

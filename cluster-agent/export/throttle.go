@@ -37,8 +37,9 @@ type Decision struct {
 }
 
 // Step compares the site's records, sorted by key, with what was published. What opens or closes a way goes at once: new and removed
-// records, ports, identities, gateways, localities, and ready counts that reach or leave zero. Other changes of capacity go when
-// Interval has passed since the last publication (by 5 % or more) or since they were first seen (smaller ones), so that steady
+// records, ports, identities, gateways, localities, and ready counts that reach or leave zero. Verdicts and the status go at once after
+// a quiet Interval: when many gateways of a cluster fall one after the other, others hear of it in few records. Other changes of
+// capacity go when Interval has passed since the last publication (by 5 % or more) or since they were first seen (smaller ones), so that steady
 // churn costs at most one publication per Interval and service, and published counts converge.
 func (t Throttle) Step(current []model.Record, now time.Time) (Throttle, Decision) {
 	next := Throttle{keys: keysOf(current), entries: make([]entry, len(current))}
@@ -98,7 +99,7 @@ const (
 
 // weigh says how much the change from a to b matters to importers.
 func weigh(a, b model.Record) weight {
-	if a.Status != nil && b.Status != nil {
+	if a.Status != nil && b.Status != nil || a.Verdicts != nil && b.Verdicts != nil {
 		return large
 	}
 	if a.Service == nil || b.Service == nil || !sameShape(a.Service, b.Service) ||

@@ -89,6 +89,32 @@ func TestThrottleGatewaysAndStatus(t *testing.T) {
 	}
 }
 
+func TestThrottleVerdicts(t *testing.T) {
+	verdicts := func(bad ...bool) []model.Record {
+		set := &model.VerdictSet{Cluster: "zug"}
+		for i, b := range bad {
+			set.Verdicts = append(set.Verdicts, model.Verdict{Gateway: "g", Address: "192.0.2.1", Port: uint16(i + 1), Bad: b, Since: start})
+		}
+		return []model.Record{{Verdicts: set}}
+	}
+	throttle, _ := Throttle{}.Step(verdicts(false, false), start)
+	throttle, d := throttle.Step(verdicts(false, false), start.Add(time.Second))
+	if len(d.Upserts) != 0 || !d.Next.IsZero() {
+		t.Fatalf("the same verdicts are published again: %+v", d)
+	}
+	throttle, d = throttle.Step(verdicts(true, false), start.Add(2*time.Second))
+	if len(d.Upserts) != 1 {
+		t.Fatal("a verdict waits after quiet")
+	}
+	throttle, d = throttle.Step(verdicts(true, true), start.Add(2*time.Second+time.Millisecond))
+	if len(d.Upserts) != 0 || !d.Next.Equal(start.Add(2*time.Second+Interval)) {
+		t.Fatalf("got %+v, want the next verdict to wait for company", d)
+	}
+	if _, d = throttle.Step(verdicts(true, true), d.Next); len(d.Upserts) != 1 {
+		t.Fatal("the second verdict is never published")
+	}
+}
+
 // TestLawThrottle drives random changes against the clock and checks, after every step, that nothing urgent is withheld; after
 // quiet, that what is published is the truth; and that capacity alone never exceeds the rate.
 func TestLawThrottle(t *testing.T) {

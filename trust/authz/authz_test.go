@@ -91,6 +91,10 @@ func gw(address string) model.Gateway {
 	return model.Gateway{Name: "g", Address: address, Port: 15443, Locality: model.Locality{Region: "eu"}}
 }
 
+func verdicts(cluster string, list ...model.Verdict) model.Record {
+	return model.Record{Cluster: "a", Verdicts: &model.VerdictSet{Cluster: model.ClusterName(cluster), Verdicts: list}}
+}
+
 func TestCheckRecord(t *testing.T) {
 	origin := members("a")["a"]
 	open := []policy.ExportRule{rule("open", []string{"a"}, []string{"shop"}, nil, []string{"b"})}
@@ -101,6 +105,8 @@ func TestCheckRecord(t *testing.T) {
 	hr.Service.Service.Namespace = "hr"
 	both := service(good)
 	both.Gateways = []model.Gateway{gw("10.0.0.1")}
+	twofold := gateways(gw("10.0.0.1"))
+	twofold.Verdicts = &model.VerdictSet{Cluster: "b"}
 	foreign := service(good)
 	foreign.Cluster = "b"
 	noPort, noRegion := gw("10.0.0.1"), gw("10.0.0.1")
@@ -132,6 +138,17 @@ func TestCheckRecord(t *testing.T) {
 		{"ipv6", nil, gateways(gw("2001:db8::1")), ""},
 		{"no gateways", nil, gateways(), ""},
 		{"status", nil, model.Record{Cluster: "a", Status: &model.SiteStatus{}}, ""},
+		{"verdicts need no rule", nil, verdicts("b", model.Verdict{Gateway: "g", Address: "10.0.0.1", Port: 1}), ""},
+		{"no verdicts", nil, verdicts("b"), ""},
+		{"verdicts on itself", open, verdicts("a"), `cluster "a" judges its own gateways`},
+		{"verdicts on no cluster", open, verdicts("B!"), "verdicts: cluster"},
+		{"too many verdicts", open, verdicts("b", slices.Repeat([]model.Verdict{{Gateway: "g", Address: "10.0.0.1", Port: 1}}, MaxVerdicts+1)...), "at most 1024"},
+		{"verdict without gateway", nil, verdicts("b", model.Verdict{Address: "10.0.0.1", Port: 1}), "gateway is empty"},
+		{"verdict on a name", nil, verdicts("b", model.Verdict{Gateway: "g", Address: "gw.example.com", Port: 1}), "is not an IP address"},
+		{"verdict on no port", nil, verdicts("b", model.Verdict{Gateway: "g", Address: "10.0.0.1"}), "port is 0"},
+		{"verdict on nowhere", nil, verdicts("b", model.Verdict{Gateway: "g", Address: "0.0.0.0", Port: 1}), "can not be dialled"},
+		{"verdict on a zone", nil, verdicts("b", model.Verdict{Gateway: "g", Address: "fe80::1%eth0", Port: 1}), "can not be dialled"},
+		{"gateways and verdicts", nil, twofold, "more than one content"},
 		{"empty address", nil, gateways(gw("")), "neither an IP address nor a host name"},
 		{"misspelt ip", nil, gateways(gw("10.0.0.256")), "neither an IP address nor a host name"},
 		{"blank in address", nil, gateways(gw("a b")), "neither an IP address nor a host name"},

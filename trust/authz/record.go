@@ -16,21 +16,26 @@ import (
 const (
 	MaxGateways   = 64
 	MaxIdentities = 256
+	// MaxVerdicts leaves room for several addresses behind each gateway's name.
+	MaxVerdicts = 16 * MaxGateways
 )
 
 // CheckRecord reports why a record of origin does not count, or nil when it does. It does not look at signatures.
 //
 // A service record must lie in a namespace that origin's join token and some export rule open, and every server identity must be
-// of origin's own trust domain and of that namespace: a cluster can speak for nobody else's workloads.
+// of origin's own trust domain and of that namespace: a cluster can speak for nobody else's workloads. Verdicts must be on another
+// cluster's gateways: whom nobody reaches would be the last to say so.
 func CheckRecord(origin model.Cluster, rules []policy.ExportRule, rec model.Record) error {
 	if rec.Cluster != origin.Name {
 		return fmt.Errorf("record speaks for cluster %q but was published by %q", rec.Cluster, origin.Name)
 	}
 	switch {
 	case contents(rec) > 1:
-		return errors.New("record has more than one content: give exactly one of service, gateways and status")
+		return errors.New("record has more than one content: give exactly one of service, gateways, status and verdicts")
 	case rec.Service != nil:
 		return checkService(origin, rules, rec.Service)
+	case rec.Verdicts != nil:
+		return checkVerdicts(origin, rec.Verdicts)
 	default:
 		return checkGateways(rec.Gateways)
 	}
@@ -38,7 +43,7 @@ func CheckRecord(origin model.Cluster, rules []policy.ExportRule, rec model.Reco
 
 func contents(rec model.Record) int {
 	n := 0
-	for _, set := range [...]bool{rec.Service != nil, rec.Status != nil, len(rec.Gateways) > 0} {
+	for _, set := range [...]bool{rec.Service != nil, rec.Status != nil, rec.Verdicts != nil, len(rec.Gateways) > 0} {
 		if set {
 			n++
 		}
@@ -149,6 +154,37 @@ func checkGateway(g model.Gateway) error {
 		}
 	}
 	return checkAddress(g.Address)
+}
+
+func checkVerdicts(origin model.Cluster, set *model.VerdictSet) error {
+	if set.Cluster == origin.Name {
+		return fmt.Errorf("cluster %q judges its own gateways: only others can say whether they are reached", origin.Name)
+	}
+	if _, err := model.ParseClusterName(string(set.Cluster)); err != nil {
+		return fmt.Errorf("verdicts: %w", err)
+	}
+	if len(set.Verdicts) > MaxVerdicts {
+		return fmt.Errorf("record has %d verdicts on cluster %q: at most %d are allowed", len(set.Verdicts), set.Cluster, MaxVerdicts)
+	}
+	for _, v := range set.Verdicts {
+		if err := checkVerdict(v); err != nil {
+			return fmt.Errorf("verdict on gateway %.64q of cluster %q: %w", v.Gateway, set.Cluster, err)
+		}
+	}
+	return nil
+}
+
+func checkVerdict(v model.Verdict) error {
+	if err := model.ValidateLabel("gateway", v.Gateway); err != nil {
+		return err
+	}
+	if _, err := netip.ParseAddr(v.Address); err != nil {
+		return fmt.Errorf("address %.64q is not an IP address: judge what the name resolves to", v.Address)
+	}
+	if v.Port == 0 {
+		return errors.New("port is 0: give one from 1 to 65535")
+	}
+	return checkAddress(v.Address)
 }
 
 // checkAddress accepts a unicast IP address without a zone, or a host name. Loopback is allowed: sites on one machine use it.
