@@ -12,6 +12,7 @@ import (
 	"github.com/hanse-mesh/hanse/cluster-agent/probe"
 	"github.com/hanse-mesh/hanse/cluster-agent/source"
 	"github.com/hanse-mesh/hanse/cluster-agent/uplink"
+	"github.com/hanse-mesh/hanse/cluster-agent/verdict"
 	"github.com/hanse-mesh/hanse/federation/catalog"
 	"github.com/hanse-mesh/hanse/federation/state"
 	"github.com/hanse-mesh/hanse/gateway/route"
@@ -52,6 +53,7 @@ type siteCore struct {
 	// vips is replaced when it changes: who has read it may keep it.
 	vips     map[model.ServiceKey]netip.Addr
 	failback route.Failback
+	beliefs  beliefs
 	refused  []uplink.Refusal
 	// dropped says what of the site's own workloads is not exported, and why.
 	dropped []string
@@ -66,6 +68,8 @@ type coreOutputs struct {
 	complete func()
 	targets  func([]probe.Target)
 	points   func(model.ClusterName) []probe.Point
+	// suspect replaces the addresses that are to be probed more often.
+	suspect func(map[verdict.Address]bool)
 	// node is the address of the federation node that speaks at the moment.
 	node func() string
 	// sight is asked when the node at an address shows the bundle of a trust domain that is new here.

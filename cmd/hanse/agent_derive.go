@@ -9,7 +9,6 @@ import (
 	"github.com/hanse-mesh/hanse/api/model"
 	"github.com/hanse-mesh/hanse/cluster-agent/export"
 	"github.com/hanse-mesh/hanse/cluster-agent/probe"
-	"github.com/hanse-mesh/hanse/cluster-agent/verdict"
 	"github.com/hanse-mesh/hanse/gateway/route"
 	"github.com/hanse-mesh/hanse/gateway/snapshot"
 )
@@ -52,7 +51,7 @@ func (c *siteCore) inputs() (snapshot.Inputs, bool) {
 				in.Imports = append(in.Imports, snapshot.Import{Cluster: origin.Origin, Record: *r.Service})
 			}
 		}
-		in.Gateways[origin.Origin] = gatewayPoints(c.out.points(origin.Origin))
+		in.Gateways[origin.Origin] = c.routePoints(c.out.points(origin.Origin))
 	}
 	for _, e := range c.bundles.Entries() {
 		if e.Bundle.TrustDomain == c.member.TrustDomain || c.trusted(e.Bundle.TrustDomain) {
@@ -78,27 +77,6 @@ func (c *siteCore) trusted(trustDomain string) bool {
 	return ok
 }
 
-func gatewayPoints(points []probe.Point) []route.GatewayPoint {
-	out := make([]route.GatewayPoint, len(points))
-	for i, p := range points {
-		out[i] = route.GatewayPoint{
-			Address: p.Address.String(), Port: p.Port, Locality: p.Locality, Draining: p.Draining, Reach: reachability(p.State),
-		}
-	}
-	return out
-}
-
-func reachability(s verdict.State) route.Reachability {
-	switch s {
-	case verdict.Good:
-		return route.ReachGood
-	case verdict.Bad:
-		return route.ReachBad
-	default:
-		return route.ReachUnknown
-	}
-}
-
 // targets are the gateways that this cluster imports from.
 func (c *siteCore) targets() []probe.Target {
 	c.mu.Lock()
@@ -117,7 +95,7 @@ func (c *siteCore) targets() []probe.Target {
 	return out
 }
 
-// records are what the site publishes, once it knows both its workloads and the federation's rules.
+// records are what the site publishes but for its verdicts, sorted by key, once it knows both its workloads and the federation's rules.
 func (c *siteCore) records() ([]model.Record, bool) {
 	status := c.out.status()
 	c.mu.Lock()
@@ -142,6 +120,7 @@ func (c *siteCore) records() ([]model.Record, bool) {
 			status.Introduced = append(status.Introduced, introducedText(e.Bundle.TrustDomain, e.Sole))
 		}
 	}
+	status.Dropped = append(status.Dropped, c.unreachable()...)
 	slices.Sort(status.Dropped)
 	return append(out, model.Record{Cluster: c.member.Cluster, Status: &status}), true
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/hanse-mesh/hanse/api/policy"
 	"github.com/hanse-mesh/hanse/cluster-agent/probe"
 	"github.com/hanse-mesh/hanse/cluster-agent/source"
+	"github.com/hanse-mesh/hanse/cluster-agent/verdict"
 	"github.com/hanse-mesh/hanse/federation/state"
 	"github.com/hanse-mesh/hanse/internal/clock"
 	"github.com/hanse-mesh/hanse/trust/bundle"
@@ -150,6 +151,8 @@ type outside struct {
 	removed   []string
 	sights    []string
 	targets   []probe.Target
+	points    map[model.ClusterName][]probe.Point
+	suspects  map[verdict.Address]bool
 	node      string
 }
 
@@ -172,8 +175,17 @@ func (o *outside) outputs() coreOutputs {
 			o.mu.Unlock()
 			o.said <- "targets"
 		},
-		points: func(model.ClusterName) []probe.Point { return nil },
-		node:   func() string { return o.node },
+		points: func(cluster model.ClusterName) []probe.Point {
+			o.mu.Lock()
+			defer o.mu.Unlock()
+			return o.points[cluster]
+		},
+		suspect: func(suspects map[verdict.Address]bool) {
+			o.mu.Lock()
+			defer o.mu.Unlock()
+			o.suspects = suspects
+		},
+		node: func() string { return o.node },
 		sight: func(b model.SignedBundle, shownBy string) {
 			parsed, _ := bundle.Parse(b)
 			o.mu.Lock()

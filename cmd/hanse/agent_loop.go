@@ -8,6 +8,7 @@ import (
 
 	"github.com/hanse-mesh/hanse/api/model"
 	"github.com/hanse-mesh/hanse/cluster-agent/export"
+	"github.com/hanse-mesh/hanse/cluster-agent/verdict"
 	"github.com/hanse-mesh/hanse/cluster-agent/vip"
 	"github.com/hanse-mesh/hanse/internal/run"
 )
@@ -17,8 +18,9 @@ const idlePause = time.Second
 
 // published is what the loop remembers of what it has published.
 type published struct {
-	throttle export.Throttle
-	complete bool
+	throttle  export.Throttle
+	announced verdict.Announced
+	complete  bool
 }
 
 // run keeps everything up to date that follows from the core's knowledge, and the disk.
@@ -64,11 +66,12 @@ func (c *siteCore) pass(l *loop, woken bool, now time.Time) time.Time {
 		c.out.targets(c.targets())
 		c.allot()
 	}
+	judged, until := c.judge(now)
 	climbed, at := c.climb(now)
-	if woken || climbed {
+	if woken || judged || climbed {
 		c.out.kick()
 	}
-	return sooner(sooner(next, at), c.saveWhenDue(&l.disk, now))
+	return sooner(sooner(sooner(next, until), at), c.saveWhenDue(&l.disk, now))
 }
 
 // publish hands the uplink what has changed and returns when to look again; zero when nothing waits.
@@ -77,6 +80,11 @@ func (c *siteCore) publish(done *published, now time.Time) time.Time {
 	if !ok {
 		return time.Time{}
 	}
+	var sets []model.VerdictSet
+	var next time.Time
+	done.announced, sets, next = done.announced.Step(c.findings(), now)
+	// Their keys sort behind all others.
+	current = append(current, c.verdictRecords(sets)...)
 	var d export.Decision
 	done.throttle, d = done.throttle.Step(current, now)
 	if len(d.Upserts)+len(d.Removals) > 0 {
@@ -86,7 +94,7 @@ func (c *siteCore) publish(done *published, now time.Time) time.Time {
 		c.out.complete()
 		done.complete = true
 	}
-	return d.Next
+	return sooner(d.Next, next)
 }
 
 // pause is how long the loop may sleep when it has something to do at next; a zero next is never.

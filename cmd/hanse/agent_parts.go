@@ -73,7 +73,7 @@ func (a *agentParts) assemble(ctx context.Context) error {
 	a.prober = probe.New(probe.Config{Dial: dialGateway, Greet: a.greetGateway, Resolver: net.DefaultResolver, Clock: a.clock, Logger: a.logger})
 	a.core.out = coreOutputs{
 		kick: a.publisher.Kick, publish: a.uplink.Publish, complete: a.uplink.SetComplete,
-		targets: a.prober.SetTargets, points: a.prober.Points, status: a.siteStatus,
+		targets: a.prober.SetTargets, points: a.prober.Points, suspect: a.prober.SetSuspicious, status: a.siteStatus,
 		node: func() string { return a.uplink.Stats().Address }, sight: a.witness.ask,
 	}
 	a.measure()

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/hanse-mesh/hanse/api/model"
-	"github.com/hanse-mesh/hanse/cluster-agent/verdict"
 	"github.com/hanse-mesh/hanse/gateway/snapshot"
 )
 
@@ -89,7 +88,7 @@ func (a *agentParts) notReady() []string {
 func (a *agentParts) measure() {
 	gauge(a.registry, "uplink_connected", "1 while a session with a federation node stands", func() float64 { return boolGauge(a.uplink.Stats().Connected) })
 	gauge(a.registry, "workloads", "registered workloads and gateways", func() float64 { return float64(len(a.site.Workloads())) })
-	gauge(a.registry, "gateways_unreachable", "gateways of other clusters that this agent's probes find unreachable", a.unreachable)
+	a.measureGateways()
 	gauge(a.registry, "nacks", "configurations that Envoys of this site refuse at the moment", func() float64 {
 		n := 0
 		for _, p := range a.site.Proxies() {
@@ -100,16 +99,4 @@ func (a *agentParts) measure() {
 	gauge(a.registry, "certificate_expiry_seconds", "time until the site's first certificate ends: the outage budget", func() float64 {
 		return a.siteStatus().EarliestExpiry.Sub(a.clock.Now()).Seconds()
 	})
-}
-
-func (a *agentParts) unreachable() float64 {
-	bad := 0
-	for _, t := range a.core.targets() {
-		for _, p := range a.prober.Points(t.Cluster) {
-			if p.Gateway == t.Gateway && p.State == verdict.Bad {
-				bad++
-			}
-		}
-	}
-	return float64(bad)
 }

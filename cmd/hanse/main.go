@@ -89,7 +89,7 @@ Every flag of a role can also be given as an environment variable (--data-dir is
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return applyConfig(cmd) }
 	root.AddCommand(newServerCommand(), newAgentCommand(), newProxyCommand())
 	root.AddCommand(newOperatorCommands()...)
-	root.AddCommand(newTrustCommand())
+	root.AddCommand(newTrustCommand(), newGatewayCommand())
 	refuseUnknownCommands(root)
 	return root
 }
