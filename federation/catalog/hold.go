@@ -235,7 +235,7 @@ func (i *Imports) Drop(origin model.ClusterName, now time.Time) bool {
 		return false
 	}
 	v := i.missing(model.Batch{Origin: origin}, o)
-	maps.DeleteFunc(o.records, func(_ string, e entry) bool { return !e.counts || e.decoded.Service != nil })
+	maps.DeleteFunc(o.records, func(key string, e entry) bool { return !e.counts || key != model.GatewaysKey })
 	o.bytes = 0
 	for _, e := range o.records {
 		o.bytes += size(e.newest())

@@ -262,6 +262,73 @@ func TestADroppedOriginIsHeldWithItsGateways(t *testing.T) {
 	}
 }
 
+// TestVerdictsAreNotHeld follows an origin that keeps telling of gateways elsewhere while its own services vanish.
+func TestVerdictsAreNotHeld(t *testing.T) {
+	n := newImporter()
+	n.verify = func(origin model.ClusterName, r model.SignedRecord) (model.Record, error) {
+		rec, err := (&notary{}).verify(origin, r)
+		if judged, ok := model.CutVerdictKey(r.Key); ok {
+			rec.Service, rec.Verdicts = nil, &model.VerdictSet{Cluster: judged}
+		} else if r.Key == model.GatewaysKey {
+			rec.Service, rec.Gateways = nil, []model.Gateway{{Name: "gw"}}
+		}
+		return rec, err
+	}
+	count := func(n *importer) (services, verdicts, gateways int) {
+		for _, o := range n.All() {
+			for _, r := range o.Records {
+				switch {
+				case r.Service != nil:
+					services++
+				case r.Verdicts != nil:
+					verdicts++
+				default:
+					gateways += len(r.Gateways)
+				}
+			}
+		}
+		return services, verdicts, gateways
+	}
+	gateways, bern := said("x", 1), said("x", 1)
+	gateways.Key, bern.Key = model.GatewaysKey, model.VerdictKey("bern")
+	records := append(shop(0, 20), gateways, bern)
+	var probed []model.SignedRecord
+	for i := range 30 {
+		r := said("x", 1)
+		r.Key = model.VerdictKey(model.ClusterName(fmt.Sprint("c", i)))
+		probed = append(probed, r)
+	}
+	n.take(t, full(1, 1, append(records, probed...)...))
+	n.take(t, without(delta(1, 1, 2), keys(probed)...))
+	if s, v, g := count(n); s != 20 || v != 1 || g != 1 || len(n.All()[0].Held) != 0 {
+		t.Fatalf("after many verdicts went there are %d services, %d verdicts, %d gateways, held %q", s, v, g, n.All()[0].Held)
+	}
+	n.take(t, without(delta(1, 2, 3), keys(shop(0, 20))...))
+	if s, v, g := count(n); s != 20 || v != 1 || g != 1 {
+		t.Fatalf("after the services went there are %d services, %d verdicts, %d gateways", s, v, g)
+	}
+	n.after(holdFor)
+	n.expire()
+	if s, v, g := count(n); s != 0 || v != 1 || g != 0 {
+		t.Fatalf("after the hold there are %d services, %d verdicts, %d gateways", s, v, g)
+	}
+	data, err := n.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	back := newImporter()
+	back.verify = n.verify
+	if err := back.Load(data); err != nil {
+		t.Fatal(err)
+	}
+	if s, v, _ := count(back); s != 0 || v != 1 {
+		t.Errorf("after a restart there are %d services, %d verdicts", s, v)
+	}
+	if n.Drop(alpha, n.now); len(n.All()) != 0 {
+		t.Errorf("after the drop there is %+v", n.All())
+	}
+}
+
 func TestAHoldSurvivesARestart(t *testing.T) {
 	n := newImporter()
 	n.take(t, full(1, 1, shop(0, 20)...))

@@ -210,6 +210,10 @@ func (i *Imports) export(name model.ClusterName, o *imported) Imported {
 			out.HeldRecords++
 		}
 	}
+	if !slices.ContainsFunc(out.Records, func(r model.Record) bool { return r.Service != nil }) {
+		// The node may tell of an origin for its verdicts alone: its gateways lead nowhere then.
+		out.Records = slices.DeleteFunc(out.Records, func(r model.Record) bool { return r.Key() == model.GatewaysKey })
+	}
 	slices.Sort(out.Refused)
 	if out.HeldRecords > 0 {
 		slices.SortFunc(out.Records, func(a, b model.Record) int { return strings.Compare(a.Key(), b.Key()) })

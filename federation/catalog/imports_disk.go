@@ -104,8 +104,8 @@ func (i *Imports) loadBatch(b model.Batch) error {
 
 // shown reports whether a node told of the origin when it was saved: else there are at most its gateways.
 func (o *imported) shown() bool {
-	for _, e := range o.records {
-		if !e.counts || e.decoded.Service != nil {
+	for key, e := range o.records {
+		if !e.counts || key != model.GatewaysKey {
 			return true
 		}
 	}

@@ -41,13 +41,16 @@ type toldOrigin struct {
 	filter     Filter
 	version    model.Version
 	producedAt time.Time
-	// keys are the records that the agent holds. Without a service among them the agent does not know the origin at all.
-	keys     map[string]bool
-	services int
+	// keys are the records that the agent holds. Without services or verdicts among them it does not know the origin at all.
+	keys               map[string]bool
+	services, verdicts int
 }
 
+// known reports whether the agent knows the origin.
+func (t *toldOrigin) known() bool { return t != nil && t.services+t.verdicts > 0 }
+
 // Update is what an importer is to be told of an origin: a batch, that it sees nothing of it any more, nothing, or first the one and
-// then the other. Both are told when the origin itself withdraws the last service: the importer may hold what vanishes in a mass, and
+// then the other. Both are told when the origin itself withdraws the last record: the importer may hold what vanishes in a mass, and
 // the batch says whether that was confirmed.
 type Update struct {
 	Batch   *model.Batch
@@ -73,7 +76,7 @@ func (d *Feed) Follow(f Filter) Update {
 // Refresh tells that the origin confirmed its state, when the agent last heard of it a while ago.
 func (d *Feed) Refresh(origin model.ClusterName, at model.Version, producedAt time.Time, instance string) Update {
 	told := d.told[origin]
-	if told == nil || told.services == 0 || told.version != at || producedAt.Sub(told.producedAt) < FreshEvery {
+	if !told.known() || told.version != at || producedAt.Sub(told.producedAt) < FreshEvery {
 		return Update{}
 	}
 	told.producedAt = producedAt
@@ -84,25 +87,29 @@ func (d *Feed) Refresh(origin model.ClusterName, at model.Version, producedAt ti
 // shows nothing the agent is told so once: it may have come with what it knew before.
 func (d *Feed) Restate(f Filter, force bool) Update {
 	told := d.told[f.Origin.Name]
-	known := told != nil && told.services > 0
+	known, same := told.known(), told != nil && told.filter.equal(f)
 	b, ok := d.source.Since(f.Origin.Name, model.Version{})
 	if !ok || b.To.Incarnation != f.Origin.Incarnation {
 		return d.Forget(f.Origin.Name, force)
 	}
 	next := &toldOrigin{filter: f, version: b.To, producedAt: b.ProducedAt, keys: map[string]bool{}}
+	// Gateways stay behind the last service that the origin withdraws, since the agent may hold it; they go with the next full state.
+	gateways := same && told.services > 0 || slices.ContainsFunc(b.Upserts, func(r model.SignedRecord) bool { return f.service(r.Key) })
 	upserts := b.Upserts
 	b.Upserts = nil
 	for _, r := range upserts {
-		if f.keep(r.Key) {
+		if f.keep(r.Key, gateways) {
 			next.add(r.Key)
 			b.Upserts = append(b.Upserts, r)
 		}
 	}
 	d.told[f.Origin.Name] = next
 	switch {
-	case next.services == 0 && known && told.filter.equal(f):
+	case !next.known() && known && same:
+		next.drop()
 		return Update{Batch: &b, Dropped: true}
-	case next.services == 0:
+	case !next.known():
+		next.drop()
 		return Update{Dropped: told == nil || known || force}
 	case known && !force && told.version == next.version && sameKeys(told.keys, next.keys):
 		if told.filter.Revision == lostRevision {
@@ -117,16 +124,15 @@ func (d *Feed) Restate(f Filter, force bool) Update {
 func (d *Feed) advance(f Filter, told *toldOrigin, b model.Batch) Update {
 	out := b
 	out.From, out.Upserts, out.Removals = told.version, nil, nil
+	known := told.known()
 	for _, r := range b.Upserts {
 		switch {
-		case f.keep(r.Key):
-			if told.services == 0 && f.service(r.Key) {
-				// The agent knows nothing of the origin yet, its gateways neither.
+		case f.keep(r.Key, told.services > 0):
+			if !known || told.services == 0 && f.service(r.Key) {
+				// The agent knows nothing of the origin yet, or not its gateways.
 				return d.Restate(f, false)
 			}
-			if told.services > 0 {
-				out.Upserts = append(out.Upserts, r)
-			}
+			out.Upserts = append(out.Upserts, r)
 		case told.keys[r.Key]:
 			out.Removals = append(out.Removals, r.Key)
 		}
@@ -136,22 +142,26 @@ func (d *Feed) advance(f Filter, told *toldOrigin, b model.Batch) Update {
 			out.Removals = append(out.Removals, key)
 		}
 	}
-	if told.services > 0 && len(out.Upserts)+len(out.Removals) == 0 && b.ProducedAt.Sub(told.producedAt) < FreshEvery {
+	if known && len(out.Upserts)+len(out.Removals) == 0 && b.ProducedAt.Sub(told.producedAt) < FreshEvery {
 		// Nothing that the agent may see has changed: what follows will lead on from the version that it holds.
 		return Update{}
 	}
-	known := told.services > 0
-	if told.apply(out); !known {
+	told.apply(out)
+	switch {
+	case !known:
 		return Update{}
+	case !told.known():
+		told.drop()
+		return Update{Batch: &out, Dropped: true}
 	}
-	return Update{Batch: &out, Dropped: told.services == 0}
+	return Update{Batch: &out}
 }
 
 // Forget drops an origin that is no member or that the store does not hold; force tells it in any case.
 func (d *Feed) Forget(origin model.ClusterName, force bool) Update {
 	told := d.told[origin]
 	delete(d.told, origin)
-	return Update{Dropped: force || told != nil && told.services > 0}
+	return Update{Dropped: force || told.known()}
 }
 
 // Lost notes that what was taken as told could not be sent: the next change is told in full.
@@ -163,10 +173,10 @@ func (d *Feed) Lost(origin model.ClusterName) {
 
 func (t *toldOrigin) apply(b model.Batch) {
 	for _, key := range b.Removals {
-		if t.keys[key] && key != model.GatewaysKey {
-			t.services--
+		if t.keys[key] {
+			delete(t.keys, key)
+			t.count(key, -1)
 		}
-		delete(t.keys, key)
 	}
 	for _, r := range b.Upserts {
 		t.add(r.Key)
@@ -175,11 +185,22 @@ func (t *toldOrigin) apply(b model.Batch) {
 }
 
 func (t *toldOrigin) add(key string) {
-	if !t.keys[key] && key != model.GatewaysKey {
-		t.services++
+	if !t.keys[key] {
+		t.keys[key] = true
+		t.count(key, 1)
 	}
-	t.keys[key] = true
 }
+
+func (t *toldOrigin) count(key string, by int) {
+	if _, ok := model.CutVerdictKey(key); ok {
+		t.verdicts += by
+	} else if key != model.GatewaysKey {
+		t.services += by
+	}
+}
+
+// drop notes that the agent was told to forget the origin.
+func (t *toldOrigin) drop() { t.keys, t.services, t.verdicts = map[string]bool{}, 0, 0 }
 
 func sameKeys(a, b map[string]bool) bool {
 	if len(a) != len(b) {

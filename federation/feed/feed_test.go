@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -27,10 +26,25 @@ func exportRule(services ...string) policy.ExportRule {
 type mirror struct{ *catalog.Imports }
 
 func newMirror() mirror {
+	open := func(model.ClusterName, model.ServiceKey) bool { return true }
 	return mirror{catalog.NewImports(catalog.Limits{}, func(origin model.ClusterName, r model.SignedRecord) (model.Record, error) {
-		// The content travels in a text, so that what is held can be compared.
-		return model.Record{Cluster: origin, Status: &model.SiteStatus{AgentVersion: r.Key + "=" + string(r.Record)}}, nil
-	}, func(model.ClusterName, model.ServiceKey) bool { return true })}
+		return readable(origin, r), nil
+	}, open)}
+}
+
+// readable is a record of the kind that its key says, with its content where it can be compared.
+func readable(origin model.ClusterName, r model.SignedRecord) model.Record {
+	out, content := model.Record{Cluster: origin}, string(r.Record)
+	if judged, ok := model.CutVerdictKey(r.Key); ok {
+		out.Verdicts = &model.VerdictSet{Cluster: judged, Verdicts: []model.Verdict{{Gateway: content}}}
+	} else if namespace, name, ok := cutServiceKey(r.Key); ok {
+		out.Service = &model.ServiceRecord{Service: model.ServiceKey{Namespace: namespace, Name: name}, Identities: []string{content}}
+	} else if r.Key == model.StatusKey {
+		out.Status = &model.SiteStatus{AgentVersion: content}
+	} else {
+		out.Gateways = []model.Gateway{{Name: content}}
+	}
+	return out
 }
 
 func (m mirror) apply(t *rapid.T, u Update) {
@@ -48,18 +62,30 @@ func (m mirror) records() map[string]string {
 	out := map[string]string{}
 	for _, o := range m.All() {
 		for _, r := range o.Records {
-			key, content, _ := strings.Cut(r.Status.AgentVersion, "=")
-			out[key] = content
+			switch {
+			case r.Service != nil:
+				out[r.Key()] = r.Service.Identities[0]
+			case r.Verdicts != nil:
+				out[r.Key()] = r.Verdicts.Verdicts[0].Gateway
+			case r.Status != nil:
+				out[r.Key()] = r.Status.AgentVersion
+			default:
+				out[r.Key()] = r.Gateways[0].Name
+			}
 		}
 	}
 	return out
 }
 
-// Law: whatever the origin publishes and however rules and refusals change, the agent holds exactly what it may see, and nothing of
-// an origin of which it sees no service.
+// Law: whatever the origin publishes and however rules and refusals change, the agent holds exactly what it may see: the services that
+// are open to it, with the gateways if there is one, and verdicts on clusters of which something is open to it. It is told nothing else;
+// only the last service may leave with the gateways as they are then.
 func TestAgentHoldsExactlyWhatItMaySee(t *testing.T) {
 	names := []string{"a", "b", "c"}
-	keys := []string{serviceKey("a"), serviceKey("b"), serviceKey("c"), model.GatewaysKey, model.StatusKey}
+	keys := []string{
+		serviceKey("a"), serviceKey("b"), serviceKey("c"), model.GatewaysKey, model.StatusKey,
+		model.VerdictKey("gamma"), model.VerdictKey("delta"), model.VerdictKey("alpha"),
+	}
 	rapid.Check(t, func(t *rapid.T) {
 		s := catalog.New(catalog.Limits{Records: 20})
 		i := New(s)
@@ -99,7 +125,7 @@ func TestAgentHoldsExactlyWhatItMaySee(t *testing.T) {
 			},
 			"rules": func(t *rapid.T) {
 				f.Revision++
-				f.Rules = nil
+				f.Rules, f.Sees = nil, map[model.ClusterName]bool{"alpha": true, "gamma": rapid.Bool().Draw(t, "gamma")}
 				if open := rapid.SliceOfDistinct(rapid.SampledFrom(names), rapid.ID[string]).Draw(t, "open"); len(open) > 0 {
 					f.Rules = []policy.ExportRule{exportRule(open...)}
 				}
@@ -111,20 +137,28 @@ func TestAgentHoldsExactlyWhatItMaySee(t *testing.T) {
 				}
 			},
 			"": func(t *rapid.T) {
-				m.apply(t, i.Follow(f))
 				want := map[string]string{}
-				services := 0
 				records, _ := s.Records("alpha")
+				services := false
 				for key, r := range records {
-					if f.keep(key) {
+					_, refused := f.Refused[key]
+					open := f.service(key)
+					if open || key == model.VerdictKey("gamma") && f.Sees["gamma"] && !refused {
 						want[key] = string(r.Record)
 					}
-					if f.service(key) {
-						services++
-					}
+					services = services || open
 				}
-				if services == 0 {
-					clear(want)
+				gateways, listed := records[model.GatewaysKey]
+				if _, refused := f.Refused[model.GatewaysKey]; listed && services && !refused {
+					want[model.GatewaysKey] = string(gateways.Record)
+				}
+				served := slices.ContainsFunc(slices.Collect(maps.Keys(m.records())), isService)
+				u := i.Follow(f)
+				m.apply(t, u)
+				for _, r := range u.told() {
+					if _, may := want[r.Key]; !may && (r.Key != model.GatewaysKey || !served) {
+						t.Fatalf("the agent is told %q, which is not its to see", r.Key)
+					}
 				}
 				if held := m.records(); !maps.Equal(want, held) {
 					t.Fatalf("the agent holds %v, but may see %v", held, want)
@@ -137,15 +171,83 @@ func TestAgentHoldsExactlyWhatItMaySee(t *testing.T) {
 	})
 }
 
+// told are the records that an update carries.
+func (u Update) told() []model.SignedRecord {
+	if u.Batch == nil {
+		return nil
+	}
+	return u.Batch.Upserts
+}
+
+// isService reports whether a key is a service's.
+func isService(key string) bool {
+	_, _, ok := cutServiceKey(key)
+	return ok
+}
+
 func TestFilterKeys(t *testing.T) {
-	f := Filter{Origin: model.Cluster{Name: "alpha", ExportNamespaces: []string{"shop"}}, Importer: "beta", Rules: []policy.ExportRule{exportRule()}}
+	f := Filter{
+		Origin: model.Cluster{Name: "alpha", ExportNamespaces: []string{"shop"}}, Importer: "beta", Rules: []policy.ExportRule{exportRule()},
+		Sees:    map[model.ClusterName]bool{"alpha": true, "gamma": true, "delta": true},
+		Refused: map[string]string{model.VerdictKey("delta"): "because"},
+	}
 	for key, want := range map[string]bool{
+		model.VerdictKey("gamma"): true, model.VerdictKey("delta"): false, model.VerdictKey("alpha"): false, model.VerdictKey("zug"): false,
+		"verdicts/": false, "verdicts/gamma/x": false,
 		serviceKey("a"): true, model.GatewaysKey: true, model.StatusKey: false,
 		"service/hr/a": false, "service/shop": false, "": false, "service//": false, "servicex/shop/a": false, "/shop/a": false, "other": false,
 	} {
-		if got := f.keep(key); got != want {
+		if got := f.keep(key, true); got != want {
 			t.Errorf("keep(%q) = %v", key, got)
 		}
+	}
+}
+
+func TestSeesFollowsTheRules(t *testing.T) {
+	shop := model.Cluster{Name: "alpha", ExportNamespaces: []string{"shop"}}
+	members := map[model.ClusterName]model.Cluster{
+		"alpha": shop, "beta": {Name: "beta", ExportNamespaces: []string{"*"}}, "gamma": {Name: "gamma"},
+	}
+	rules := []policy.ExportRule{exportRule()}
+	if got := Sees(rules, members, "beta"); !maps.Equal(got, map[model.ClusterName]bool{"alpha": true}) {
+		t.Errorf("beta sees %v", got)
+	}
+	if got := Sees(rules, members, "gamma"); len(got) != 0 {
+		t.Errorf("gamma sees %v", got)
+	}
+}
+
+func TestAProberOfWhichNoServiceIsSeenIsHeard(t *testing.T) {
+	s := catalog.New(catalog.Limits{Records: 20})
+	i := New(s)
+	f := Filter{
+		Origin: model.Cluster{Name: "alpha", Incarnation: 1, ExportNamespaces: []string{"*"}}, Importer: "beta",
+		Sees: map[model.ClusterName]bool{"gamma": true},
+	}
+	at, produced := model.Version{Incarnation: 1, Epoch: 1, Seq: 1}, time.Unix(1000, 0)
+	s.Merge(model.Batch{Origin: "alpha", Full: true, To: at, ProducedAt: produced, Upserts: []model.SignedRecord{
+		{Key: serviceKey("a")}, {Key: model.GatewaysKey}, {Key: model.VerdictKey("gamma")}, {Key: model.VerdictKey("delta")},
+	}})
+	u := i.Follow(f)
+	if u.Batch == nil || len(u.Batch.Upserts) != 1 || u.Batch.Upserts[0].Key != model.VerdictKey("gamma") {
+		t.Fatalf("told %+v", u.Batch)
+	}
+	if u := i.Refresh("alpha", at, produced.Add(FreshEvery), "x"); u.Batch == nil {
+		t.Error("its words would expire although it lives")
+	}
+	next := at
+	next.Seq++
+	s.Merge(model.Batch{Origin: "alpha", From: at, To: next, ProducedAt: produced, Upserts: []model.SignedRecord{{Key: model.GatewaysKey, Record: []byte{1}}}})
+	if u := i.Follow(f); u != (Update{}) {
+		t.Fatalf("told of gateways to services that it does not see: %+v", u.Batch)
+	}
+	f.Rules, f.Revision = []policy.ExportRule{exportRule()}, 1
+	if u := i.Follow(f); u.Batch == nil || len(u.Batch.Upserts) != 3 {
+		t.Fatalf("once a service is open it is told %+v", u.Batch)
+	}
+	f.Rules, f.Sees, f.Revision = nil, nil, 2
+	if u := i.Follow(f); u != (Update{Dropped: true}) {
+		t.Fatalf("once nothing is open it is told %+v", u)
 	}
 }
 

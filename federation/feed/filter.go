@@ -14,10 +14,24 @@ type Filter struct {
 	Origin   model.Cluster
 	Importer model.ClusterName
 	Rules    []policy.ExportRule
-	// Revision counts the changes of Rules, from 0 on.
+	// Sees are the other clusters of which the rules let the importer see something: what Sees returns.
+	Sees map[model.ClusterName]bool
+	// Revision counts the changes of Rules and Sees, from 0 on.
 	Revision int
 	// Refused are the keys that do not count, with the reasons.
 	Refused map[string]string
+}
+
+// Sees lists the clusters of which some rule lets the importer see something. Verdicts on their gateways are its concern, whoever made
+// them; verdicts on others would tell it who calls whom.
+func Sees(rules []policy.ExportRule, members map[model.ClusterName]model.Cluster, importer model.ClusterName) map[model.ClusterName]bool {
+	out := map[model.ClusterName]bool{}
+	for name, c := range members {
+		if policy.ExportsAnything(rules, c, importer) {
+			out[name] = true
+		}
+	}
+	return out
 }
 
 // equal reports whether two Filters of one importer decide alike.
@@ -35,13 +49,21 @@ func (f Filter) service(key string) bool {
 	return ok && policy.Exports(f.Rules, f.Origin, model.ServiceKey{Namespace: namespace, Name: name}, f.Importer)
 }
 
-// keep reports whether a record goes to an importer that sees some service of the origin. The status of a cluster goes to none.
-func (f Filter) keep(key string) bool {
+// verdicts reports whether a key is that of verdicts which the importer may see, even if it sees no service of the prober.
+func (f Filter) verdicts(key string) bool {
+	judged, ok := model.CutVerdictKey(key)
+	_, refused := f.Refused[key]
+	return ok && !refused && judged != f.Origin.Name && f.Sees[judged]
+}
+
+// keep reports whether a record goes to the importer; gateways says whether those do, which is when there is a service behind them. The
+// status of a cluster goes to none.
+func (f Filter) keep(key string, gateways bool) bool {
 	if key == model.GatewaysKey {
 		_, refused := f.Refused[key]
-		return !refused
+		return gateways && !refused
 	}
-	return f.service(key)
+	return f.service(key) || f.verdicts(key)
 }
 
 // cutServiceKey reverses model.RecordKey.

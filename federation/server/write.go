@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"maps"
 	"reflect"
 	"slices"
 	"time"
@@ -30,6 +31,7 @@ type writer struct {
 	// recheck is set when any origin may have to be told anew.
 	recheck  bool
 	rules    []policy.ExportRule
+	sees     map[model.ClusterName]bool
 	revision int
 	// told is the last word about the publisher; nil before the first.
 	told *publisherWord
@@ -106,8 +108,10 @@ func (w *writer) follow(view *state.View, own model.Cluster) error {
 	if err := w.send(&hansev1.SessionResponse{Message: &hansev1.SessionResponse_State{State: view.Proto(false)}}); err != nil {
 		return err
 	}
-	if rules := view.ExportList(); w.revision == 0 || !reflect.DeepEqual(rules, w.rules) {
-		w.rules = rules
+	rules := view.ExportList()
+	sees := feed.Sees(rules, view.Clusters, w.cluster)
+	if w.revision == 0 || !reflect.DeepEqual(rules, w.rules) || !maps.Equal(sees, w.sees) {
+		w.rules, w.sees = rules, sees
 		w.revision++
 	}
 	w.view = view
@@ -161,7 +165,7 @@ func (w *writer) update(origin model.ClusterName, force bool) feed.Update {
 		return w.imports.Forget(origin, force)
 	}
 	refused, _ := w.server.refusals.watch(origin)
-	f := feed.Filter{Origin: cluster, Importer: w.cluster, Rules: w.rules, Revision: w.revision, Refused: refused}
+	f := feed.Filter{Origin: cluster, Importer: w.cluster, Rules: w.rules, Sees: w.sees, Revision: w.revision, Refused: refused}
 	if force {
 		return w.imports.Restate(f, true)
 	}
