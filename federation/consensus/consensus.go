@@ -47,9 +47,26 @@ func Open(cfg Config) (*Node, error) {
 	if err := n.start(cfg.raft(logger)); err != nil {
 		return nil, errors.Join(fmt.Errorf("open raft node %s in %s: %w", cfg.Name, cfg.Dir, err), n.trans.Close(), n.disk.close())
 	}
+	if err := n.checkAddress(); err != nil {
+		return nil, errors.Join(fmt.Errorf("open raft node %s in %s: %w", cfg.Name, cfg.Dir, err), n.raft.Shutdown().Error(), n.trans.Close(), n.disk.close())
+	}
 	n.fsm.running.Store(true)
 	n.disk.store.running.Store(true)
 	return n, nil
+}
+
+// checkAddress refuses a node that the others would look for elsewhere: it has moved, or its directory is a copy of another one's that
+// runs. Neither would hear from the leader, and nobody would say why. A node that is alone can tell itself.
+func (n *Node) checkAddress() error {
+	peers := n.Status().Peers
+	for _, p := range peers {
+		if p.Name == n.cfg.Name && p.Address != n.cfg.Address && len(peers) > 1 {
+			return fmt.Errorf("its raft address is %s now, but the others reach it at %s, which must not change while it is a member: "+
+				"advertise the old one (--raft-advertise %s), best with a host name that follows the machine; "+
+				"if the directory was copied, start the copy with a name, an empty directory and a token of its own", n.cfg.Address, p.Address, p.Address)
+		}
+	}
+	return nil
 }
 
 // cachedEntries are kept in memory: a leader looks the newest ones up for each follower many times a second.

@@ -186,6 +186,42 @@ func TestALaggingNodeGetsASnapshot(t *testing.T) {
 	group[0].restart().awaitRule("r39")
 }
 
+func TestANodeThatMovedIsToldWhatToDo(t *testing.T) {
+	group := trio(t, nil)
+	propose(t, group, rule("all"))
+	moved := others(group, group[0])[0]
+	moved.awaitRule("all")
+	if err := moved.end(); err != nil {
+		t.Fatal(err)
+	}
+	cfg, old := moved.cfg, moved.cfg.Address
+	cfg.Listener = listen(t, "127.0.0.1:0")
+	cfg.Address = cfg.Listener.Addr().String()
+	if _, err := Open(cfg); err == nil || !strings.Contains(err.Error(), "--raft-advertise "+old) {
+		t.Fatalf("a node that moved: %v", err)
+	}
+	moved.cfg.Listener = listen(t, old)
+	propose(t, others(group, moved), rule("after"))
+	open(t, moved.cfg).awaitRule("after")
+}
+
+func TestALoneNodeMayMove(t *testing.T) {
+	m := start(t, config(t, "n1"))
+	if err := m.end(); err != nil {
+		t.Fatal(err)
+	}
+	m.cfg.Listener = listen(t, "127.0.0.1:0")
+	m.cfg.Address = m.cfg.Listener.Addr().String()
+	m = open(t, m.cfg)
+	propose(t, []*member{m}, rule("moved"))
+	if err := m.AddVoter(bounded(t), "n1", m.cfg.Address); err != nil {
+		t.Fatal(err)
+	}
+	if p := m.Status().Peers; len(p) != 1 || p[0].Address != m.cfg.Address {
+		t.Errorf("the group is %v", p)
+	}
+}
+
 func TestAForeignDirectoryIsRefused(t *testing.T) {
 	m := start(t, config(t, "n1"))
 	if _, err := Open(m.cfg); err == nil || !strings.Contains(err.Error(), "another process") {
