@@ -89,8 +89,7 @@ func (b *badInput) configuration(t *testing.T) {
 // flags returns a node's flags with some replaced.
 func (b *badInput) flags(t *testing.T, replace ...string) []string {
 	t.Helper()
-	a := freeAddresses(t, 5)
-	other := node{name: "n9", dir: filepath.Join(t.TempDir(), "n9"), grpc: a[0], rest: a[1], raft: a[2], gossip: a[3], health: a[4]}
+	other := b.f.newNode("n9", "r9")
 	return append(append([]string{"server"}, other.args()...), replace...)
 }
 

@@ -33,7 +33,7 @@ type federation struct {
 
 // node is one federation node; proc is its newest process.
 type node struct {
-	name, dir, log                   string
+	name, region, dir, log           string
 	grpc, rest, raft, gossip, health string
 	api                              *api
 	proc                             *process
@@ -46,12 +46,7 @@ func newFederation(t *testing.T, ctx context.Context, size int, place func(i int
 	f := &federation{t: t, binary: binary(t), dir: t.TempDir()}
 	f.operatorFile = filepath.Join(f.dir, "operator.token")
 	for i := range size {
-		name := fmt.Sprintf("n%d", i+1)
-		a := freeAddresses(t, 5)
-		n := &node{
-			name: name, dir: filepath.Join(f.dir, name), log: filepath.Join(f.dir, name+".log"),
-			grpc: a[0], rest: a[1], raft: a[2], gossip: a[3], health: a[4],
-		}
+		n := f.newNode(fmt.Sprintf("n%d", i+1), fmt.Sprintf("r%d", i+1))
 		if place != nil {
 			place(i, n)
 		}
@@ -72,6 +67,16 @@ func newFederation(t *testing.T, ctx context.Context, size int, place func(i int
 		f.waitReady(ctx, n)
 	}
 	return f
+}
+
+// newNode makes a node that has not started, with a folder and addresses of its own.
+func (f *federation) newNode(name, region string) *node {
+	f.t.Helper()
+	a := freeAddresses(f.t, 5)
+	return &node{
+		name: name, region: region, dir: filepath.Join(f.dir, name), log: filepath.Join(f.dir, name+".log"),
+		grpc: a[0], rest: a[1], raft: a[2], gossip: a[3], health: a[4],
+	}
 }
 
 // init makes the federation on its first node and returns the tokens for the others.
@@ -112,7 +117,7 @@ func stderrOf(err error) string {
 // args are the flags that make the binary this node.
 func (n *node) args() []string {
 	return []string{
-		"--data-dir", n.dir, "--name", n.name, "--region", "r" + n.name[1:],
+		"--data-dir", n.dir, "--name", n.name, "--region", n.region,
 		"--listen", n.grpc, "--rest-listen", n.rest, "--raft-listen", n.raft, "--gossip-listen", n.gossip, "--health-listen", n.health,
 	}
 }
@@ -143,28 +148,31 @@ func (f *federation) explain() {
 // waitReady waits until a node says that it can do its work.
 func (f *federation) waitReady(ctx context.Context, n *node) {
 	f.t.Helper()
-	f.eventually(ctx, 30*time.Second, n.name+" is ready", func() error {
-		select {
-		case <-n.proc.done:
-			return fmt.Errorf("%w: %w", errEnded, n.proc.err)
-		default:
-		}
-		ctx, cancel := context.WithTimeout(ctx, time.Second)
-		defer cancel()
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+n.health+"/readyz", nil)
-		if err != nil {
-			return err
-		}
-		resp, err := http.DefaultClient.Do(req)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = resp.Body.Close() }()
-		if resp.StatusCode != http.StatusOK {
-			return fmt.Errorf("status %d", resp.StatusCode)
-		}
-		return nil
-	})
+	f.eventually(ctx, 30*time.Second, n.name+" is ready", func() error { return n.ready(ctx) })
+}
+
+// ready asks the node once.
+func (n *node) ready(ctx context.Context) error {
+	select {
+	case <-n.proc.done:
+		return fmt.Errorf("%w: %w", errEnded, n.proc.err)
+	default:
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+n.health+"/readyz", nil)
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("status %d", resp.StatusCode)
+	}
+	return nil
 }
 
 // waitLeader waits until a node that runs names a leader that runs, and returns the leader.

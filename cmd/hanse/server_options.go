@@ -40,7 +40,7 @@ func (o *serverOptions) bind(cmd *cobra.Command) {
 	}{
 		{&o.grpc, "", "0.0.0.0:7700", "agents and other nodes (gRPC, mutual TLS)", ""},
 		{&o.rest, "rest-", "0.0.0.0:7701", "the REST API (TLS)", ""},
-		{&o.raft, "raft-", "0.0.0.0:7702", "Raft (mutual TLS)", "; it must not change while the node is a member: prefer a host name"},
+		{&o.raft, "raft-", "0.0.0.0:7702", "Raft (mutual TLS)", "; it must not change while the node is a member (the node would refuse to start): prefer a host name"},
 		{&o.gossip, "gossip-", "0.0.0.0:7703", "gossip (TCP and UDP, encrypted)", ""},
 	} {
 		e.to.flag = e.flag
