@@ -63,11 +63,9 @@ func startMany(t *testing.T, ctx context.Context, size int) *manyNodes {
 func (m *manyNodes) addReplica(i int) *node {
 	m.t.Helper()
 	n := m.newNode(fmt.Sprintf("n%d", i+1), fmt.Sprintf("r%d", i%manyRegions+1))
-	text, err := m.newToken(m.ctx, m.nodes[i%manyVoters], rest.NewToken{Kind: model.TokenNode})
-	if err == nil {
-		n.api, err = newAPI(n.rest, m.operator)
-	}
-	if err != nil {
+	text := m.newToken(m.ctx, m.nodes[i%manyVoters], rest.NewToken{Kind: model.TokenNode})
+	var err error
+	if n.api, err = newAPI(n.rest, m.operator); err != nil {
 		m.t.Fatal(err)
 	}
 	m.nodes = append(m.nodes, n)
@@ -185,18 +183,23 @@ func versionsAt(ctx context.Context, n *node) (string, error) {
 // measure tells what the nodes use while the test does nothing for a while.
 func (m *manyNodes) measure(what string, over time.Duration) {
 	m.t.Helper()
-	nodes := m.running()
-	before, err := usageOf(nodes)
-	if err != nil {
-		m.t.Fatal(err)
+	nodes, sum := m.running(), usage{}
+	var busiest time.Duration
+	var largest int64
+	before := map[*node]usage{}
+	for _, n := range nodes {
+		before[n] = n.usage(m.t)
 	}
 	sleep(m.ctx, over)
-	after, err := usageOf(nodes)
-	if err != nil {
-		m.t.Fatal(err)
+	for _, n := range nodes {
+		now := n.usage(m.t)
+		cpu := now.cpu - before[n].cpu
+		sum.cpu, sum.resident = sum.cpu+cpu, sum.resident+now.resident
+		busiest, largest = max(busiest, cpu), max(largest, now.resident)
 	}
-	share := 100 * (after.cpu - before.cpu).Seconds() / over.Seconds()
-	m.t.Logf("%s: %d nodes use %.0f %% of a processor and %d MiB, the largest %d MiB", what, len(nodes), share, after.resident>>20, after.largest>>20)
+	percent := func(cpu time.Duration) float64 { return 100 * cpu.Seconds() / over.Seconds() }
+	m.t.Logf("%s: %d nodes use %.0f %% of a processor, the busiest %.1f %%, and %d MiB, the largest %d MiB",
+		what, len(nodes), percent(sum.cpu), percent(busiest), sum.resident>>20, largest>>20)
 }
 
 // signal is for SIGSTOP and SIGCONT.

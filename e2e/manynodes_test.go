@@ -174,10 +174,7 @@ func withAnotherKey(t *testing.T, identity []byte) []byte {
 func (m *manyNodes) twins() {
 	m.t.Helper()
 	first := m.nodes[len(m.nodes)-1]
-	text, err := m.newToken(m.ctx, m.nodes[0], rest.NewToken{Kind: model.TokenNode})
-	if err != nil {
-		m.t.Fatal(err)
-	}
+	text := m.newToken(m.ctx, m.nodes[0], rest.NewToken{Kind: model.TokenNode})
 	joins, copied := m.newNode(first.name, first.region), m.newNode(first.name, first.region)
 	joins.dir += "-joins"
 	copied.dir += "-copied"

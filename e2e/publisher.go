@@ -50,36 +50,20 @@ type publisher struct {
 // startPublisher makes a member whose agent prefers one node; it ends with the test.
 func startPublisher(t *testing.T, ctx context.Context, f *federation, name string, home int) *publisher {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	joined, err := joinCluster(ctx, f, f.nodes[home], name, key)
-	if err != nil {
-		t.Fatalf("%s joins: %v", name, err)
-	}
-	p := &publisher{}
-	if p.cluster, err = codec.ClusterFromProto(joined.GetCluster()); err != nil {
-		t.Fatal(err)
-	}
-	chain := joined.GetCertificates()
-	own := identity.NewSource(clock.Real{})
-	if err := own.Set(identity.Credentials{Chain: chain, Key: key, Roots: chain[len(chain)-1:]}); err != nil {
-		t.Fatal(err)
-	}
+	cluster, key, own := newMember(t, ctx, f, name, f.nodes[home])
 	servers := make([]string, len(f.nodes))
 	for i := range servers {
 		servers[i] = f.nodes[(home+i)%len(f.nodes)].grpc
 	}
-	p.uplink = uplink.New(uplink.Config{
-		Cluster: p.cluster.Name, Instance: name, AgentVersion: "e2e",
+	p := &publisher{cluster: cluster, uplink: uplink.New(uplink.Config{
+		Cluster: cluster.Name, Instance: name, AgentVersion: "e2e",
 		Servers: func() []string { return slices.Clone(servers) },
 		Dial: func(_ context.Context, address string) (*grpc.ClientConn, error) {
 			return dialNode(address, own.ClientTLS(identity.MatchNode(federationName, "")))
 		},
 		Sign:   func(r model.Record) (model.SignedRecord, error) { return records.Sign(key, r) },
 		Epochs: &epochs{}, Handler: deaf{}, Clock: clock.Real{}, Logger: slog.New(slog.DiscardHandler),
-	})
+	})}
 	p.change()
 	p.uplink.SetComplete()
 	ctx, cancel := context.WithCancel(ctx)
@@ -89,12 +73,32 @@ func startPublisher(t *testing.T, ctx context.Context, f *federation, name strin
 	return p
 }
 
-// joinCluster redeems a new token for a cluster at a node.
-func joinCluster(ctx context.Context, f *federation, n *node, name string, key crypto.Signer) (*hansev1.JoinClusterResponse, error) {
-	text, err := f.newToken(ctx, n, rest.NewToken{Kind: model.TokenCluster, Cluster: name, ExportNamespaces: []string{"*"}})
+// newMember lets a cluster join at a node, and returns it with its key and certificate.
+func newMember(t *testing.T, ctx context.Context, f *federation, name string, n *node) (model.Cluster, crypto.Signer, *identity.Source) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return nil, err
+		t.Fatal(err)
 	}
+	var joined *hansev1.JoinClusterResponse
+	text := f.newToken(ctx, n, rest.NewToken{Kind: model.TokenCluster, Cluster: name, ExportNamespaces: []string{"*"}})
+	f.eventually(ctx, 30*time.Second, name+" joins", func() (err error) {
+		joined, err = joinCluster(ctx, text, n, name, key)
+		return err
+	})
+	cluster, err := codec.ClusterFromProto(joined.GetCluster())
+	if err != nil {
+		t.Fatal(err)
+	}
+	chain, own := joined.GetCertificates(), identity.NewSource(clock.Real{})
+	if err := own.Set(identity.Credentials{Chain: chain, Key: key, Roots: chain[len(chain)-1:]}); err != nil {
+		t.Fatal(err)
+	}
+	return cluster, key, own
+}
+
+// joinCluster redeems a token for a cluster at a node.
+func joinCluster(ctx context.Context, text string, n *node, name string, key crypto.Signer) (*hansev1.JoinClusterResponse, error) {
 	t, err := token.Parse(text)
 	if err != nil {
 		return nil, err
@@ -113,8 +117,18 @@ func joinCluster(ctx context.Context, f *federation, n *node, name string, key c
 	})
 }
 
-// newToken makes a token at a node and returns its text.
-func (f *federation) newToken(ctx context.Context, n *node, want rest.NewToken) (string, error) {
+// newToken makes a token at a node and returns its text. It waits for a leader.
+func (f *federation) newToken(ctx context.Context, n *node, want rest.NewToken) string {
+	f.t.Helper()
+	var text string
+	f.eventually(ctx, 30*time.Second, n.name+" makes a token", func() (err error) {
+		text, err = n.tryToken(ctx, want)
+		return err
+	})
+	return text
+}
+
+func (n *node) tryToken(ctx context.Context, want rest.NewToken) (string, error) {
 	r, err := n.api.do(ctx, http.MethodPost, "/v1/tokens", want)
 	if err != nil {
 		return "", err

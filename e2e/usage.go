@@ -8,52 +8,47 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"testing"
 	"time"
 )
 
-// usage is what processes have used of the machine.
+// usage is what a process has used of the machine.
 type usage struct {
 	cpu time.Duration
-	// resident is in bytes; largest is that of the largest process.
-	resident, largest int64
+	// resident is in bytes; pages that processes share count for each.
+	resident int64
 }
 
 // clockTick is the unit in which the kernel counts processor time for /proc.
 const clockTick = 10 * time.Millisecond
 
-// usageOf adds up what the nodes' processes have used.
-func usageOf(nodes []*node) (usage, error) {
-	var sum usage
-	for _, n := range nodes {
-		cpu, resident, err := readUsage(n.proc.cmd.Process.Pid)
-		if err != nil {
-			return usage{}, fmt.Errorf("%s: %w", n.name, err)
-		}
-		sum.cpu += cpu
-		sum.resident += resident
-		sum.largest = max(sum.largest, resident)
+func (n *node) usage(t *testing.T) usage {
+	t.Helper()
+	u, err := readUsage(n.proc.cmd.Process.Pid)
+	if err != nil {
+		t.Fatalf("%s: %v", n.name, err)
 	}
-	return sum, nil
+	return u
 }
 
 // readUsage reads fields 14, 15 and 24 of /proc/PID/stat (proc_pid_stat(5)).
-func readUsage(pid int) (cpu time.Duration, resident int64, err error) {
+func readUsage(pid int) (usage, error) {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
-		return 0, 0, err
+		return usage{}, err
 	}
 	// The second field is a name in parentheses, in which there may be anything.
 	_, rest, _ := strings.Cut(string(data[bytes.LastIndexByte(data, ')'):]), " ")
 	fields := strings.Fields(rest)
 	const utime, stime, rss = 14 - 3, 15 - 3, 24 - 3
 	if len(fields) <= rss {
-		return 0, 0, fmt.Errorf("/proc/%d/stat has %d fields", pid, len(fields))
+		return usage{}, fmt.Errorf("/proc/%d/stat has %d fields", pid, len(fields))
 	}
 	var values [3]int64
 	for i, field := range []int{utime, stime, rss} {
 		if values[i], err = strconv.ParseInt(fields[field], 10, 64); err != nil {
-			return 0, 0, err
+			return usage{}, err
 		}
 	}
-	return time.Duration(values[0]+values[1]) * clockTick, values[2] * int64(os.Getpagesize()), nil
+	return usage{cpu: time.Duration(values[0]+values[1]) * clockTick, resident: values[2] * int64(os.Getpagesize())}, nil
 }
