@@ -6,8 +6,9 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// repeatEvery is how often a follower is told what it knows already, so that a connection that broke meanwhile is noticed.
-const repeatEvery = 200 * time.Millisecond
+// repeatEvery is how often a follower is told what it knows already, so that a connection that broke meanwhile is noticed, and that the
+// leader hears of its followers well within its lease.
+const repeatEvery = 100 * time.Millisecond
 
 // transport is raft's, less what followers have been told before. Raft tells each follower every few milliseconds how far the log is
 // committed, whether or not that has changed: with dozens of replicas an idle leader would send thousands of messages a second.
