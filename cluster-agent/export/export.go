@@ -32,9 +32,7 @@ type Input struct {
 //
 // The gateways record is left out when the site has no gateway.
 func Records(in Input) (records []model.Record, reasons []string) {
-	workloads := slices.Clone(in.Workloads)
-	slices.SortFunc(workloads, func(a, b model.Workload) int { return strings.Compare(a.ID, b.ID) })
-
+	workloads := sortedByID(in.Workloads)
 	gateways, reasons := gatewaySet(workloads)
 	if len(gateways) > 0 {
 		records = append(records, model.Record{Cluster: in.Cluster.Name, Gateways: gateways})
@@ -48,6 +46,20 @@ func Records(in Input) (records []model.Record, reasons []string) {
 	}
 	slices.SortFunc(records, func(a, b model.Record) int { return strings.Compare(a.Key(), b.Key()) })
 	return records, boundReasons(reasons)
+}
+
+// sortedByID moves each workload once: they are large, and to sort them in place would move each many times.
+func sortedByID(workloads []model.Workload) []model.Workload {
+	order := make([]*model.Workload, len(workloads))
+	for i := range workloads {
+		order[i] = &workloads[i]
+	}
+	slices.SortFunc(order, func(a, b *model.Workload) int { return strings.Compare(a.ID, b.ID) })
+	out := make([]model.Workload, len(order))
+	for i, w := range order {
+		out[i] = *w
+	}
+	return out
 }
 
 // Select groups the exported workloads by service, in the order of the services, and says why others that ask for export stay home.

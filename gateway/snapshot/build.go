@@ -43,7 +43,7 @@ type builder struct {
 	moved     moved
 	digest    digester
 	// workloads are sorted by ID.
-	workloads []model.Workload
+	workloads []*model.Workload
 	problems  []string
 }
 
@@ -64,10 +64,13 @@ func (b *builder) problemList() []string {
 	return list
 }
 
-func sortedWorkloads(ws []model.Workload) []model.Workload {
-	ws = slices.Clone(ws)
-	slices.SortFunc(ws, func(a, b model.Workload) int { return strings.Compare(a.ID, b.ID) })
-	return ws
+func sortedWorkloads(ws []model.Workload) []*model.Workload {
+	out := make([]*model.Workload, len(ws))
+	for i := range ws {
+		out[i] = &ws[i]
+	}
+	slices.SortFunc(out, func(a, b *model.Workload) int { return strings.Compare(a.ID, b.ID) })
+	return out
 }
 
 // localities are those of all proxies, gateways included, sorted, each once.

@@ -64,8 +64,8 @@ func (b *builder) gather() map[model.ServiceKey]*raw {
 		}
 		return r
 	}
-	for i := range b.workloads {
-		if w := &b.workloads[i]; w.Serves() {
+	for _, w := range b.workloads {
+		if w.Serves() {
 			r := get(w.Service)
 			r.own = append(r.own, w)
 		}

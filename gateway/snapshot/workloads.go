@@ -15,8 +15,8 @@ import (
 
 func (b *builder) workloadParts() []*Workload {
 	out := make([]*Workload, 0, len(b.workloads))
-	for i := range b.workloads {
-		w := b.workloadPart(&b.workloads[i])
+	for _, own := range b.workloads {
+		w := b.workloadPart(own)
 		b.after.workloads[w.ID] = w
 		out = append(out, w)
 	}
