@@ -33,6 +33,8 @@ func (s *story) raiseChurn(ctx context.Context) (*churn, error) {
 // measureChurned measures while the churn runs, and counts what of the churn itself arrived.
 func (s *story) measureChurned(ctx context.Context, c *churn, changes int) error {
 	envoy := s.envoyAdmin("web-eu")
+	// What the registrations caused has arrived by then.
+	s.pause(ctx, 2*time.Second)
 	before, err := churnTaken(ctx, envoy)
 	if err != nil {
 		return err

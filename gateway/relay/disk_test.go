@@ -90,39 +90,41 @@ func TestWritesAreCoalesced(t *testing.T) {
 	defer cancel()
 	done := make(chan error, 1)
 	go func() { done <- r.write(ctx) }()
-	content := func() string {
+	holds := func(when, want string) {
+		t.Helper()
 		h, err := load(filepath.Join(r.cfg.Dir, fileName))
 		if err != nil {
 			t.Fatal(err)
 		}
-		return words(h.set())
+		if got := words(h.set()); got != want {
+			t.Fatalf("%s the file holds %q, want %q", when, got, want)
+		}
 	}
-	r.queue(set("C:a=1"))
-	if err := fake.BlockUntil(ctx, 1); err != nil {
-		t.Fatal(err)
+	// collects gives the writer a set and waits until it has begun to wait for more.
+	collects := func(word string) {
+		t.Helper()
+		r.unsaved <- set(word)
+		if err := fake.BlockUntil(ctx, 1); err != nil {
+			t.Fatal(err)
+		}
 	}
-	for _, w := range []string{"C:a=2", "C:a=3", "C:a=4"} {
+	r.unsaved <- set("C:a=1")
+	collects("C:a=2")
+	for _, w := range []string{"C:a=3", "C:a=4"} {
 		r.queue(set(w))
 	}
-	if got := content(); got != "C:a=1" {
-		t.Fatalf("within the pause the file holds %q, want the first set", got)
-	}
-	fake.Advance(saveEvery)
-	if err := fake.BlockUntil(ctx, 1); err != nil {
-		t.Fatal(err)
-	}
-	if got := content(); got != "C:a=4" {
-		t.Fatalf("after the pause the file holds %q, want the newest set", got)
-	}
-	r.queue(set("C:a=5"))
+	holds("where there was none, at once", "C:a=1")
+	fake.Advance(saveDelay)
+	collects("C:a=5")
+	holds("after the pause", "C:a=4")
 	cancel()
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
+	holds("at the end", "C:a=5")
+	r.queue(set("C:a=6"))
 	r.flush()
-	if got := content(); got != "C:a=5" {
-		t.Fatalf("at the end the file holds %q, want the newest set", got)
-	}
+	holds("after the end", "C:a=6")
 	info, err := os.Stat(filepath.Join(r.cfg.Dir, fileName))
 	if err != nil || info.Mode().Perm() != 0o600 {
 		t.Fatalf("the file's mode is %v, %v; want 0600", info.Mode(), err)

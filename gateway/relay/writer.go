@@ -7,25 +7,37 @@ import (
 	"github.com/hanse-mesh/hanse/gateway/xds"
 )
 
-// saveEvery is the least time between two writes of the file.
-const saveEvery = 200 * time.Millisecond
+// saveDelay is how long changes are collected before they are written: while one is passed on to the Envoy, nothing else is done, and
+// under churn the whole file is not written for each.
+const saveDelay = 500 * time.Millisecond
 
-// write keeps the file up to date with the newest set of the queue, which holds at most one: the first at once, later ones not more
-// often than saveEvery.
+// write keeps the file up to date with the newest set of the queue, which holds at most one. The very first set is written at once.
 func (r *Relay) write(ctx context.Context) error {
 	for {
+		var set xds.Resources
 		select {
-		case set := <-r.unsaved:
-			r.save(set)
+		case set = <-r.unsaved:
 		case <-ctx.Done():
 			return nil
 		}
-		select {
-		case <-r.cfg.Clock.After(saveEvery):
-		case <-ctx.Done():
-			return nil
+		if r.Cached() {
+			set = r.collect(ctx, set)
 		}
+		r.save(set)
 	}
+}
+
+// collect waits for company and returns the newest set.
+func (r *Relay) collect(ctx context.Context, set xds.Resources) xds.Resources {
+	select {
+	case <-r.cfg.Clock.After(saveDelay):
+	case <-ctx.Done():
+	}
+	select {
+	case set = <-r.unsaved:
+	default:
+	}
+	return set
 }
 
 // flush writes what is still queued when nobody queues any more.
