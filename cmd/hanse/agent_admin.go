@@ -16,6 +16,8 @@ func (a *agentParts) adminHandler() http.Handler {
 	mux.HandleFunc("GET /v1/workload-tokens", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, a.site.Tokens()) })
 	mux.HandleFunc("GET /v1/vips", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, a.core.virtualAddresses()) })
 	mux.HandleFunc("GET /v1/gateways", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, a.core.gateways()) })
+	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, a.agentStatus()) })
+	mux.HandleFunc("POST /v1/confirm-removals", a.confirmRemovals)
 	mux.HandleFunc("GET /v1/bundles", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, a.core.believed()) })
 	mux.HandleFunc("DELETE /v1/bundles/{domain}", func(w http.ResponseWriter, r *http.Request) {
 		if err := a.core.forgetBundle(r.PathValue("domain")); err != nil {

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"time"
 
 	hansev1 "github.com/hanse-mesh/hanse/api/gen/hanse/v1"
 	"github.com/hanse-mesh/hanse/api/model"
@@ -54,7 +55,10 @@ type siteCore struct {
 	vips     map[model.ServiceKey]netip.Addr
 	failback route.Failback
 	beliefs  beliefs
-	refused  []uplink.Refusal
+	// stale are the clusters whose records nobody has confirmed for too long; confirmed is the newest confirmation that the disk knows of.
+	stale     map[model.ClusterName]bool
+	confirmed time.Time
+	refused   []uplink.Refusal
 	// dropped says what of the site's own workloads is not exported, and why.
 	dropped []string
 	// unsaved is what the disk does not have yet.
@@ -173,8 +177,12 @@ func (c *siteCore) Import(b model.Batch) (gap bool) {
 	if err != nil {
 		c.logger.Warn("imported records refused", "cluster", b.Origin, "error", err)
 	}
-	if changed {
+	switch {
+	case changed:
 		c.changed(cacheFile)
+	case c.stale[b.Origin]:
+		// A sign of life may be all that it needs.
+		c.changed()
 	}
 	return gap
 }

@@ -48,7 +48,7 @@ func (c *siteCore) inputs() (snapshot.Inputs, bool) {
 		}
 		for _, r := range origin.Records {
 			if r.Service != nil {
-				in.Imports = append(in.Imports, snapshot.Import{Cluster: origin.Origin, Record: *r.Service})
+				in.Imports = append(in.Imports, snapshot.Import{Cluster: origin.Origin, Record: *r.Service, Stale: c.stale[origin.Origin]})
 			}
 		}
 		in.Gateways[origin.Origin] = c.routePoints(c.out.points(origin.Origin))

@@ -49,6 +49,12 @@ func (c *siteCore) load() error {
 	if err := c.loadCache(); err != nil {
 		c.logger.Error("the cache on disk is damaged; going on without it", "error", err)
 	}
+	for _, origin := range c.imports.All() {
+		if origin.ConfirmedAt.After(c.confirmed) {
+			c.confirmed = origin.ConfirmedAt
+		}
+	}
+	c.ageLocked(c.clock.Now())
 	return nil
 }
 

@@ -59,8 +59,8 @@ func (c *siteCore) follow(ctx context.Context) error {
 // pass brings everything that follows from the core's knowledge up to date, what others wait for first, and returns when to look again.
 // Unless the loop was woken, only what depends on the time is looked at, so that a site in which nothing happens derives nothing.
 func (c *siteCore) pass(l *loop, woken bool, now time.Time) time.Time {
-	ended, next := c.expire(now)
-	woken = woken || ended
+	aged, next := c.age(now)
+	woken = woken || aged
 	next = sooner(next, c.publish(&l.done, now))
 	if woken {
 		c.out.targets(c.targets())
@@ -118,17 +118,6 @@ func (c *siteCore) touch() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.changed()
-}
-
-// expire ends the holds of what vanished in a mass; it returns whether any ended, and when to look again.
-func (c *siteCore) expire(now time.Time) (bool, time.Time) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	ended, next := c.imports.Expire(now)
-	if ended {
-		c.unsaved[cacheFile] = true
-	}
-	return ended, next
 }
 
 // climb moves recovering capacity on; it returns whether any moved, and when to look again.

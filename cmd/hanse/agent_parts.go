@@ -38,6 +38,8 @@ type agentParts struct {
 	member   member
 	identity *identity.Source
 	key      crypto.Signer
+	// instance is random: it tells this process from others that run as the same cluster's agent.
+	instance string
 	// authority and siteIdentity are the site's own CA and the agent's certificate of it.
 	authority    *ca.Authority
 	siteIdentity *identity.Source
@@ -101,8 +103,9 @@ func (a *agentParts) assembleUplink(own model.SignedBundle) error {
 	if _, err := rand.Read(random[:]); err != nil {
 		return err
 	}
+	a.instance = hex.EncodeToString(random[:])
 	a.uplink = uplink.New(uplink.Config{
-		Cluster: a.member.Cluster, Instance: hex.EncodeToString(random[:]), AgentVersion: version,
+		Cluster: a.member.Cluster, Instance: a.instance, AgentVersion: version,
 		Servers: a.servers, Dial: a.dialNode,
 		Sign:   func(r model.Record) (model.SignedRecord, error) { return records.Sign(a.key, r) },
 		Epochs: epochFileStore{filepath.Join(a.opts.dataDir, epochFile)}, Handler: a.core, Clock: a.clock, Logger: a.logger,

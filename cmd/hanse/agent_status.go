@@ -87,6 +87,8 @@ func (a *agentParts) notReady() []string {
 // measure registers what an operator watches on an agent.
 func (a *agentParts) measure() {
 	gauge(a.registry, "uplink_connected", "1 while a session with a federation node stands", func() float64 { return boolGauge(a.uplink.Stats().Connected) })
+	gauge(a.registry, "uplink_superseded", "1 while another process publishes as this cluster", func() float64 { return boolGauge(a.uplink.Stats().SupersededBy != "") })
+	a.registry.MustRegister(importMetrics{func() []importStatus { return a.core.importing(a.clock.Now()) }})
 	gauge(a.registry, "workloads", "registered workloads and gateways", func() float64 { return float64(len(a.site.Workloads())) })
 	a.measureGateways()
 	gauge(a.registry, "nacks", "configurations that Envoys of this site refuse at the moment", func() float64 {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -123,21 +124,31 @@ func newClusterCommand(opts *operatorOptions) *cobra.Command {
 }
 
 func printClusters(w io.Writer, l rest.ClusterList) {
-	row(w, "CLUSTER", "REGION", "TRUST DOMAIN", "FEED AGE", "GATEWAYS", "PROXIES", "MAY EXPORT")
+	row(w, "CLUSTER", "REGION", "TRUST DOMAIN", "FEED AGE", "VERSION", "INSTANCE", "RECORDS", "GATEWAYS", "PROXIES", "MAY EXPORT")
 	for _, c := range l.Clusters {
-		age, proxies := "never", "-"
+		age, version, instance, records, proxies := "nothing yet", "-", "-", "-", "-"
 		if c.Feed != nil {
-			age = shortDuration(time.Duration(c.Feed.AgeSeconds * float64(time.Second)))
-			if c.Feed.Stale {
-				age += " (stale)"
-			}
+			age = ageText(c.Feed.AgeSeconds, c.Feed.Stale)
+			version, instance, records = fmt.Sprintf("%d.%d", c.Feed.Epoch, c.Feed.Seq), shortInstance(c.Feed.Instance), strconv.Itoa(c.Feed.Records)
 		}
 		if c.Status != nil {
 			proxies = fmt.Sprintf("%d of %d", connectedProxies(c.Status.Proxies), len(c.Status.Proxies))
 		}
-		row(w, c.Name, c.Region, c.TrustDomain, age, len(c.Gateways), proxies, strings.Join(c.ExportNamespaces, ","))
+		row(w, c.Name, c.Region, c.TrustDomain, age, version, instance, records, len(c.Gateways), proxies, strings.Join(c.ExportNamespaces, ","))
 	}
 }
+
+// ageText is an age as people read it.
+func ageText(seconds float64, stale bool) string {
+	text := shortDuration(time.Duration(seconds * float64(time.Second)))
+	if stale {
+		text += " (stale)"
+	}
+	return text
+}
+
+// shortInstance is enough of a process's random id to tell two apart.
+func shortInstance(id string) string { return id[:min(len(id), 8)] }
 
 func connectedProxies(list []model.ProxyStatus) int {
 	n := 0
@@ -165,12 +176,8 @@ func printServices(w io.Writer, l rest.ServiceList) {
 	for _, s := range l.Services {
 		for _, o := range s.Offers {
 			ready, total := o.Ready()
-			age := shortDuration(time.Duration(o.AgeSeconds * float64(time.Second)))
-			if o.Stale {
-				age += " (stale)"
-			}
 			row(w, s.ServiceKey, o.Cluster, portsText(o.Ports), fmt.Sprintf("%d/%d", ready, total),
-				localitiesText(o.Capacity), strings.Join(o.ImportedBy, ","), age)
+				localitiesText(o.Capacity), strings.Join(o.ImportedBy, ","), ageText(o.AgeSeconds, o.Stale))
 		}
 	}
 }

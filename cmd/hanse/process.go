@@ -68,8 +68,8 @@ func gauge(r *prometheus.Registry, name, help string, value func() float64) {
 // readiness says why a role is not ready; an empty list is ready.
 type readiness func() []string
 
-// healthHandler serves /healthz (the process answers), /readyz (the role can do its work) and /metrics.
-func healthHandler(ready readiness, r *prometheus.Registry) *http.ServeMux {
+// healthHandler serves /healthz (the process answers), /readyz (the role can do its work, with notes for whoever looks) and /metrics.
+func healthHandler(ready readiness, r *prometheus.Registry, notes ...readiness) *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
@@ -78,6 +78,11 @@ func healthHandler(ready readiness, r *prometheus.Registry) *http.ServeMux {
 			return
 		}
 		fmt.Fprintln(w, "ok")
+		for _, note := range notes {
+			for _, text := range note() {
+				fmt.Fprintln(w, "note:", text)
+			}
+		}
 	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(r, promhttp.HandlerOpts{}))
 	return mux

@@ -139,14 +139,14 @@ func TestHealthHandler(t *testing.T) {
 	var missing []string
 	r := newRegistry()
 	gauge(r, "test_value", "a value", func() float64 { return 42 })
-	h := healthHandler(func() []string { return missing }, r)
+	h := healthHandler(func() []string { return missing }, r, func() []string { return []string{"a second agent"} })
 	get := func(path string) (int, string) {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
 		return w.Code, w.Body.String()
 	}
-	if code, _ := get("/readyz"); code != http.StatusOK {
-		t.Errorf("ready: %d", code)
+	if code, text := get("/readyz"); code != http.StatusOK || text != "ok\nnote: a second agent\n" {
+		t.Errorf("ready: %d %s", code, text)
 	}
 	missing = []string{"no leader", "no state"}
 	if code, text := get("/readyz"); code != http.StatusServiceUnavailable || !strings.Contains(text, "no leader; no state") {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/hanse-mesh/hanse/api/model"
+	"github.com/hanse-mesh/hanse/federation/catalog"
 	"github.com/hanse-mesh/hanse/federation/rest"
 	"github.com/hanse-mesh/hanse/federation/server"
 	"github.com/hanse-mesh/hanse/federation/state"
@@ -82,6 +83,12 @@ func (l liveView) Refused(cluster model.ClusterName) []string {
 		out = append(out, r.Key+": "+r.Reason)
 	}
 	return out
+}
+
+// Feed says how a cluster's feed comes to this node.
+func (l liveView) Feed(o catalog.Origin) rest.LiveFeed {
+	f := l.p.server.Feed(o)
+	return rest.LiveFeed{Age: f.Age, Rivals: f.Rivals, SlowedDown: f.SlowedDown}
 }
 
 // group is the Raft group as this node knows it.
@@ -164,21 +171,10 @@ func (p *serverParts) measure() {
 		return float64(n)
 	})
 	p.registry.MustRegister(gossipMetrics{stats: p.mesh.Stats, peers: p.mesh.Peers, charges: p.store.Charges})
-	gauge(p.registry, "catalog_oldest_feed_seconds", "age of the oldest member's feed", p.oldestFeed)
+	p.registry.MustRegister(feedMetrics{view: p.consensus.View, origins: p.store.Origins, feed: p.server.Feed})
 	gauge(p.registry, "certificate_expiry_seconds", "time until this node's certificate ends", func() float64 {
 		return p.identity.Expiry().Sub(p.clock.Now()).Seconds()
 	})
-}
-
-func (p *serverParts) oldestFeed() float64 {
-	v := p.consensus.View()
-	ages := []float64{0}
-	for _, o := range p.store.Origins() {
-		if _, member := v.Clusters[o.Name]; member {
-			ages = append(ages, p.clock.Now().Sub(o.ProducedAt).Seconds())
-		}
-	}
-	return slices.Max(ages)
 }
 
 func boolGauge(b bool) float64 {

@@ -89,7 +89,10 @@ func (o *imported) confirm(b model.Batch, now time.Time) {
 	if !b.ProducedAt.After(o.producedAt) && b.To == o.version {
 		return
 	}
-	o.producedAt, o.confirmedAt, o.exported = b.ProducedAt, now, nil
+	o.producedAt, o.confirmedAt = b.ProducedAt, now
+	if o.exported != nil {
+		o.exported.ProducedAt, o.exported.ConfirmedAt = b.ProducedAt, now
+	}
 }
 
 // replace takes a full state; held is where unchanged records need not be verified again.
@@ -167,6 +170,8 @@ type Imported struct {
 	ProducedAt time.Time
 	// ConfirmedAt is this process's clock when the origin last gave a sign of life; it survives a restart by Marshal.
 	ConfirmedAt time.Time
+	// Instance is the process that published it.
+	Instance string
 	// Records are sorted by key.
 	Records []model.Record
 	// Refused says which records do not count, and why. An older state of the same record may stay in force.
@@ -192,7 +197,7 @@ func (i *Imports) All() []Imported {
 
 func (i *Imports) export(name model.ClusterName, o *imported) Imported {
 	out := Imported{
-		Origin: name, Version: o.version, ProducedAt: o.producedAt, ConfirmedAt: o.confirmedAt,
+		Origin: name, Version: o.version, ProducedAt: o.producedAt, ConfirmedAt: o.confirmedAt, Instance: o.instance,
 		Records: make([]model.Record, 0, len(o.records)+len(o.gone)), Held: o.gone.texts(name),
 	}
 	for _, key := range slices.Sorted(maps.Keys(o.records)) {

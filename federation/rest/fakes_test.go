@@ -51,6 +51,7 @@ func newGroup(t *testing.T) *group {
 		t: t, clock: clock.NewFake(start), catalog: catalog.New(catalog.Limits{}), leader: "lead", nodes: map[string]http.Handler{},
 		live: &live{connected: map[model.ClusterName]bool{}, alive: map[string]bool{}, refused: map[model.ClusterName][]string{}},
 	}
+	g.live.now, g.live.feeds = g.clock.Now, map[model.ClusterName]rest.LiveFeed{}
 	g.state = state.New(func(_ *model.SignedBundle, _ model.SignedBundle) (model.Bundle, error) {
 		return model.Bundle{}, errors.New("no bundles here")
 	})
@@ -142,14 +143,22 @@ func (m member) Leader() (name, address string, ok bool) {
 }
 
 type live struct {
+	now       func() time.Time
 	connected map[model.ClusterName]bool
 	alive     map[string]bool
 	refused   map[model.ClusterName][]string
+	// feeds is what is said of feeds besides their age.
+	feeds map[model.ClusterName]rest.LiveFeed
 }
 
 func (l *live) Connected() map[model.ClusterName]bool      { return l.connected }
 func (l *live) Alive() map[string]bool                     { return l.alive }
 func (l *live) Refused(cluster model.ClusterName) []string { return l.refused[cluster] }
+func (l *live) Feed(o catalog.Origin) rest.LiveFeed {
+	f := l.feeds[o.Name]
+	f.Age = l.now().Sub(o.ProducedAt)
+	return f
+}
 
 // answer is what a node answered.
 type answer struct {
@@ -251,7 +260,7 @@ func joined(g *group, name string, seed byte) model.Cluster {
 // publish puts records of a cluster into the catalog, as its agent produced them at a time.
 func publish(g *group, from model.Cluster, at time.Time, records ...model.Record) {
 	g.t.Helper()
-	b := model.Batch{Origin: from.Name, To: model.Version{Incarnation: from.Incarnation, Epoch: 3, Seq: 14}, Full: true, ProducedAt: at, Instance: "i"}
+	b := model.Batch{Origin: from.Name, To: model.Version{Incarnation: from.Incarnation, Epoch: 3, Seq: 14}, Full: true, ProducedAt: at, Instance: "i1"}
 	for _, r := range records {
 		r.Cluster, r.Version = from.Name, b.To
 		data, err := codec.MarshalRecord(r)

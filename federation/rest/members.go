@@ -25,20 +25,33 @@ type ClusterView struct {
 	Refused []string `json:"refused,omitempty"`
 }
 
-// Feed is how new a cluster's records are.
+// Feed is what the node that answers holds of a cluster's records. What is held is always whole.
 type Feed struct {
 	Epoch      uint64    `json:"epoch"`
 	Seq        uint64    `json:"seq"`
 	ProducedAt time.Time `json:"producedAt"`
-	// AgeSeconds is the time since its agent last confirmed them.
+	// AgeSeconds is the time since its agent last confirmed them, by the node's own clock.
 	AgeSeconds float64 `json:"ageSeconds"`
-	Records    int     `json:"records"`
-	// Stale is true when the agent has been silent for longer than staleAfter.
+	// Complete is true: before the first full state there is no feed.
+	Complete bool `json:"complete"`
+	Records  int  `json:"records"`
+	Bytes    int  `json:"bytes"`
+	// Instance is the agent's process that published them.
+	Instance string `json:"instance"`
+	// Rivals are other processes, connected to this node, that would publish as the cluster: copies of one agent.
+	Rivals []string `json:"rivals,omitempty"`
+	// SlowedDown is true when the cluster lately sent more than a node takes.
+	SlowedDown bool `json:"slowedDown,omitempty"`
+	// Stale is true when the agent has been silent for longer than staleAfter: importers prefer others.
 	Stale bool `json:"stale"`
 }
 
-// staleAfter is the silence after which a feed is shown as stale: several missed heartbeats.
-const staleAfter = 10 * time.Second
+const (
+	// silentAfter is the silence after which a feed is a problem to look at: several missed heartbeats.
+	silentAfter = 10 * time.Second
+	// staleAfter is the silence after which importers let what is fresh go before it.
+	staleAfter = 5 * time.Minute
+)
 
 // ClusterList lists the members by name.
 type ClusterList struct {
@@ -103,10 +116,10 @@ func (s *service) clusters() []ClusterView {
 }
 
 func (s *service) feed(o catalog.Origin) *Feed {
-	age := max(0, s.Clock.Now().Sub(o.ProducedAt))
+	live := s.Live.Feed(o)
 	return &Feed{
-		Epoch: o.Version.Epoch, Seq: o.Version.Seq, ProducedAt: o.ProducedAt,
-		AgeSeconds: age.Seconds(), Records: o.Records, Stale: age > staleAfter,
+		Epoch: o.Version.Epoch, Seq: o.Version.Seq, ProducedAt: o.ProducedAt, AgeSeconds: live.Age.Seconds(), Complete: true,
+		Records: o.Records, Bytes: o.Bytes, Instance: o.Instance, Rivals: live.Rivals, SlowedDown: live.SlowedDown, Stale: live.Age > staleAfter,
 	}
 }
 

@@ -46,6 +46,18 @@ type Live interface {
 	Alive() map[string]bool
 	// Refused says which records of a cluster do not count, and why.
 	Refused(model.ClusterName) []string
+	// Feed says how what is held of a cluster comes to this node.
+	Feed(o catalog.Origin) LiveFeed
+}
+
+// LiveFeed is how what a cluster publishes comes to the node that answers.
+type LiveFeed struct {
+	// Age is the time since the cluster's agent last confirmed what is held.
+	Age time.Duration
+	// Rivals are the processes that would publish as the cluster, but for the one that does.
+	Rivals []string
+	// SlowedDown says that the cluster had to wait lately because it sent more than its share.
+	SlowedDown bool
 }
 
 // Forward sends a request on to the named node and copies its answer.

@@ -3,9 +3,12 @@ package rest
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/hanse-mesh/hanse/api/model"
 )
 
 // Status is the federation at a glance, as the answering node sees it.
@@ -58,14 +61,24 @@ func (c ClusterView) problems() []string {
 	if c.Feed == nil {
 		return []string{fmt.Sprintf("cluster %s has not published anything yet", c.Name)}
 	}
-	if c.Feed.Stale {
-		out = append(out, fmt.Sprintf("cluster %s is silent for %.0f s: its last known state stays in force", c.Name, c.Feed.AgeSeconds))
+	if len(c.Feed.Rivals) > 0 {
+		out = append(out, fmt.Sprintf("two agents publish as cluster %s: instances %s and %s; they run on copies of one data folder: stop one",
+			c.Name, c.Feed.Instance, strings.Join(c.Feed.Rivals, ", ")))
+	}
+	if c.Feed.AgeSeconds > silentAfter.Seconds() {
+		out = append(out, c.Feed.silence(c.Name))
+	}
+	if c.Feed.SlowedDown {
+		out = append(out, fmt.Sprintf("cluster %s sends more than a node takes: it is slowed down", c.Name))
 	}
 	for _, r := range c.Refused {
 		out = append(out, fmt.Sprintf("cluster %s: %s", c.Name, r))
 	}
 	if c.Status == nil {
 		return out
+	}
+	for _, h := range c.Status.Held {
+		out = append(out, fmt.Sprintf("cluster %s: %s", c.Name, h))
 	}
 	for _, d := range c.Status.Dropped {
 		out = append(out, fmt.Sprintf("cluster %s: %s", c.Name, d))
@@ -76,6 +89,14 @@ func (c ClusterView) problems() []string {
 		}
 	}
 	return out
+}
+
+func (f *Feed) silence(name model.ClusterName) string {
+	text := fmt.Sprintf("cluster %s is silent for %.0f s: its last known state stays in force", name, f.AgeSeconds)
+	if f.Stale {
+		text += ", behind what is fresh"
+	}
+	return text
 }
 
 func outageBudget(clusters []ClusterView, now time.Time) *float64 {

@@ -36,7 +36,7 @@ func TestServicesWithTheirOffersAndFreshness(t *testing.T) {
 	eu, us, _ := joined(g, "eu", 1), joined(g, "us", 2), joined(g, "ap", 3)
 	openRule(t, g, "cart", `{"from":["eu"],"namespaces":["shop"],"services":["cart"],"to":["*"]}`)
 	openRule(t, g, "bank", `{"from":["*"],"namespaces":["bank"],"to":["*"]}`)
-	publish(g, us, start.Add(-time.Minute), serviceRecord("shop", "cart", "us", 1, 2), serviceRecord("shop", "ant", "us", 1, 1))
+	publish(g, us, start.Add(-6*time.Minute), serviceRecord("shop", "cart", "us", 1, 2), serviceRecord("shop", "ant", "us", 1, 1))
 	publish(g, eu, start.Add(-2*time.Second), serviceRecord("shop", "cart", "eu", 3, 4), serviceRecord("bank", "ledger", "eu", 1, 1), gateways("eu"))
 	// Neither an origin that is no member nor one of an earlier membership counts.
 	publish(g, model.Cluster{Name: "stranger", Incarnation: 1}, start, serviceRecord("shop", "cart", "moon", 9, 9))
@@ -61,7 +61,7 @@ func TestServicesWithTheirOffersAndFreshness(t *testing.T) {
 	if ready, total := fresh.Ready(); ready != 3 || total != 4 {
 		t.Errorf("eu has %d of %d ready", ready, total)
 	}
-	if fresh.Stale || fresh.AgeSeconds != 2 || !old.Stale || old.AgeSeconds != 60 {
+	if fresh.Stale || fresh.AgeSeconds != 2 || !old.Stale || old.AgeSeconds != 360 {
 		t.Errorf("ages are %g s (stale %t) and %g s (stale %t)", fresh.AgeSeconds, fresh.Stale, old.AgeSeconds, old.Stale)
 	}
 	if !slices.Equal(fresh.ImportedBy, []string{"ap", "us"}) || len(old.ImportedBy) != 0 {
@@ -105,9 +105,10 @@ func TestClustersWithWhatTheirFeedSays(t *testing.T) {
 	joined(g, "eu", 1)
 	g.live.connected["us"] = true
 	g.live.refused["us"] = []string{"service/bank/ledger: not open"}
+	g.live.feeds["us"] = rest.LiveFeed{Rivals: []string{"i2"}, SlowedDown: true}
 	expiry := start.Add(3 * time.Hour)
 	publish(g, us, start.Add(-11*time.Second), gateways("us"), serviceRecord("shop", "cart", "us", 1, 1), model.Record{Status: &model.SiteStatus{
-		AgentVersion: "v1", EarliestExpiry: expiry, Dropped: []string{"shop/x: no port"},
+		AgentVersion: "v1", EarliestExpiry: expiry, Dropped: []string{"shop/x: no port"}, Held: []string{"12 of 20 services of cluster eu vanished"},
 		Proxies: []model.ProxyStatus{{Workload: "cart-1", Connected: true, Nacks: []model.Nack{{TypeURL: "lds", Reason: "bad listener", At: start}}}},
 	}})
 
@@ -117,7 +118,8 @@ func TestClustersWithWhatTheirFeedSays(t *testing.T) {
 		t.Fatalf("clusters are %+v", list.Clusters)
 	}
 	c := list.Clusters[1]
-	if c.Feed == nil || c.Feed.Epoch != 3 || c.Feed.Seq != 14 || c.Feed.Records != 3 || c.Feed.AgeSeconds != 11 || !c.Feed.Stale {
+	if c.Feed == nil || c.Feed.Epoch != 3 || c.Feed.Seq != 14 || c.Feed.Records != 3 || c.Feed.AgeSeconds != 11 || c.Feed.Stale ||
+		!c.Feed.Complete || c.Feed.Bytes == 0 || c.Feed.Instance != "i1" || !slices.Equal(c.Feed.Rivals, []string{"i2"}) || !c.Feed.SlowedDown {
 		t.Errorf("feed is %+v", c.Feed)
 	}
 	if !c.Connected || len(c.Gateways) != 1 || c.Status == nil || c.Status.AgentVersion != "v1" || len(c.Refused) != 1 {
@@ -139,7 +141,9 @@ func TestClustersWithWhatTheirFeedSays(t *testing.T) {
 	if st.OutageBudgetSeconds == nil || *st.OutageBudgetSeconds != (3*time.Hour).Seconds() {
 		t.Errorf("outage budget is %v", st.OutageBudgetSeconds)
 	}
-	for i, says := range []string{"eu has not published", "us is silent for 11 s", "not open", "no port", "bad listener"} {
+	for i, says := range []string{
+		"eu has not published", "two agents publish as cluster us: instances i1 and i2", "us is silent for 11 s", "us sends more", "not open", "12 of 20", "no port", "bad listener",
+	} {
 		if i >= len(st.Problems) || !strings.Contains(st.Problems[i], says) {
 			t.Errorf("problem %d does not say %q: %q", i, says, st.Problems)
 		}
