@@ -10,14 +10,16 @@ import (
 	"github.com/hanse-mesh/hanse/api/model"
 	"github.com/hanse-mesh/hanse/cluster-agent/probe"
 	"github.com/hanse-mesh/hanse/cluster-agent/verdict"
+	"github.com/hanse-mesh/hanse/federation/state"
 	"github.com/hanse-mesh/hanse/gateway/route"
 )
 
 // beliefs is what a site makes of other clusters' gateways.
 type beliefs struct {
-	// heard is what others was collected from, and at when.
-	heard  []verdict.Heard
+	// others was collected at a time from what was heard, among the members of view.
 	others verdict.Others
+	heard  []verdict.Heard
+	view   *state.View
 	at     time.Time
 	// states are what calls go by.
 	states map[verdict.Address]verdict.State
@@ -66,10 +68,11 @@ func (c *siteCore) listen(now time.Time) {
 		}
 	}
 	b := &c.beliefs
-	if slices.EqualFunc(heard, b.heard, sameWords) && now.Before(b.at.Add(recollect)) && (b.others.Next().IsZero() || now.Before(b.others.Next())) {
+	lasts := now.Before(b.at.Add(recollect)) && (b.others.Next().IsZero() || now.Before(b.others.Next()))
+	if lasts && b.view == c.view && slices.EqualFunc(heard, b.heard, sameWords) {
 		return
 	}
-	b.heard, b.at = heard, now
+	b.heard, b.view, b.at = heard, c.view, now
 	b.others = verdict.Collect(c.member.Cluster, c.view.Clusters, heard, now)
 }
 

@@ -1,0 +1,141 @@
+package probe
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/hanse-mesh/hanse/api/model"
+	"github.com/hanse-mesh/hanse/cluster-agent/verdict"
+	"github.com/hanse-mesh/hanse/internal/clock"
+)
+
+// TestSuspicionRaisesTheRate drives the schedule without Run.
+func TestSuspicionRaisesTheRate(t *testing.T) {
+	c := clock.NewFake(time.Unix(0, 0))
+	p := New(Config{
+		Clock: c, Logger: slog.New(slog.DiscardHandler),
+		Dial: func(context.Context, netip.AddrPort) (net.Conn, error) {
+			a, b := net.Pipe()
+			return a, b.Close()
+		},
+		Greet: func(context.Context, net.Conn, string, model.ClusterName) error { return nil },
+	})
+	other := target("192.0.2.2")
+	other.Gateway = "g2"
+	p.SetTargets([]Target{target("192.0.2.1"), other})
+	suspects := map[verdict.Address]bool{judged: true}
+	// probes counts those of a second in which the suspicion is looked at every 10 ms.
+	probes := func(suspect func(ms int) bool) int {
+		before := p.Probes()
+		for ms := 0; ms < 1000; ms += 10 {
+			if suspect(ms) {
+				p.SetSuspicious(suspects)
+			} else {
+				p.SetSuspicious(nil)
+			}
+			due, _ := p.due()
+			for _, d := range due {
+				p.perform(t.Context(), d)
+			}
+			c.Advance(10 * time.Millisecond)
+		}
+		return int(p.Probes() - before)
+	}
+	probes(func(int) bool { return false })
+	if n := probes(func(int) bool { return false }); n < 1 || n > 4 {
+		t.Errorf("%d probes of two addresses in a quiet second", n)
+	}
+	if n := probes(func(int) bool { return true }); n < 4 || n > 7 {
+		t.Errorf("%d probes of two addresses while one is suspicious", n)
+	}
+	if n := probes(func(ms int) bool { return ms/10%2 == 0 }); n > 7 {
+		t.Errorf("%d probes of two addresses while a suspicion comes and goes", n)
+	}
+	select {
+	case <-p.Changed():
+	default:
+		t.Error("nobody was told of the targets")
+	}
+	p.SetSuspicious(suspects)
+	select {
+	case <-p.Changed():
+		t.Error("a suspicion is told as a change of the points: the owner would never rest")
+	default:
+	}
+}
+
+func TestTheSameTargetsAreNoChange(t *testing.T) {
+	changed := func(p *Prober) bool {
+		select {
+		case <-p.Changed():
+			return true
+		default:
+			return false
+		}
+	}
+	p := New(Config{Clock: clock.NewFake(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)), Logger: slog.New(slog.DiscardHandler)})
+	one, two := target("10.0.0.1"), target("10.0.0.2")
+	two.Gateway = "another"
+	draining := one
+	draining.Draining = true
+	for _, step := range []struct {
+		what    string
+		targets []Target
+		want    bool
+	}{
+		{"nothing, as before", nil, false},
+		{"two", []Target{one, two}, true},
+		{"the same two", []Target{one, two}, false},
+		{"the same two in another order", []Target{two, one}, false},
+		{"one drains", []Target{draining, two}, true},
+		{"one is gone", []Target{draining}, true},
+		{"the same one", []Target{draining}, false},
+		{"none", nil, true},
+	} {
+		if p.SetTargets(step.targets); changed(p) != step.want {
+			t.Errorf("%s: told of a change: %v, want %v", step.what, !step.want, step.want)
+		}
+	}
+}
+
+// TestConcurrencyIsBounded drives the schedule without Run: what is due beyond the bound waits until a running probe ends, and
+// those that wait longest go first.
+func TestConcurrencyIsBounded(t *testing.T) {
+	probed := map[string]int{}
+	p := New(Config{
+		Concurrency: 3, Clock: clock.NewFake(time.Unix(0, 0)), Logger: slog.New(slog.DiscardHandler),
+		Dial: func(_ context.Context, to netip.AddrPort) (net.Conn, error) {
+			probed[to.Addr().String()]++
+			return nil, errRefused
+		},
+	})
+	var targets []Target
+	for i := range 10 {
+		tg := target(fmt.Sprintf("192.0.2.%d", i))
+		tg.Gateway = fmt.Sprint("g", i)
+		targets = append(targets, tg)
+	}
+	p.SetTargets(targets)
+	running, _ := p.due()
+	if len(running) != 3 {
+		t.Fatalf("%d probes start, want 3", len(running))
+	}
+	for len(running) > 0 {
+		if more, _ := p.due(); len(more) > 0 {
+			t.Fatalf("%d probes start beside three", len(more))
+		}
+		p.perform(t.Context(), running[0])
+		more, _ := p.due()
+		running = append(running[1:], more...)
+	}
+	for _, tg := range targets {
+		if probed[tg.Address] != 1 {
+			t.Errorf("%s was probed %d times, want once", tg.Address, probed[tg.Address])
+		}
+	}
+}
