@@ -80,7 +80,7 @@ type Pace struct {
 	Steady, Raised time.Duration
 }
 
-// DefaultPace finds a gateway that refuses connections after a second on average.
+// DefaultPace finds a gateway that refuses connections after 0.8 s on average and 1.4 s at most.
 var DefaultPace = Pace{Steady: time.Second, Raised: 250 * time.Millisecond}
 
 // Pause is the time from the beginning of an address's last probe to that of the next.
@@ -94,7 +94,7 @@ func (p Pace) Pause(v Own, suspicious bool) time.Duration {
 // Patience is how long a probe may take. A probe takes three round trips: one for TCP, one for TLS, one for the answer. Each of its
 // two parts is given six times the round trip, which leaves room for one lost packet: a retransmission comes after three round trips
 // (RFC 6298, 2: the first RTT + 4 × RTT/2). So a gateway 300 ms away is not taken for dead, and one that is near and hangs is found
-// out by its neighbours' measure: two probes of Answer, a second apart at most.
+// out by two probes of Answer, the second of which follows at once.
 type Patience struct {
 	// Connect is the least time for a connection to stand. It should exceed a second, after which a lost SYN is sent again.
 	Connect time.Duration
@@ -104,8 +104,8 @@ type Patience struct {
 	Max time.Duration
 }
 
-// DefaultPatience finds a near gateway that hangs after 2.4 s on average and 2.9 s at most, and one whose packets vanish after 3 s on
-// average.
+// DefaultPatience finds a near gateway that hangs after 2.3 s on average and 2.9 s at most, and one whose packets vanish after 2.9 s and
+// 3.5 s.
 var DefaultPatience = Patience{Connect: 1200 * time.Millisecond, Answer: 900 * time.Millisecond, Max: 3 * time.Second}
 
 // trips is how many round trips each part of a probe is given.
