@@ -18,6 +18,9 @@ type world struct {
 	*testing.T
 	ctx  context.Context
 	wake chan struct{}
+	// cables connect the nodes that are started; pace is how often they gossip of membership, and probe how often they probe each other.
+	cables      *cables
+	pace, probe time.Duration
 
 	mu    sync.Mutex
 	lines []string
@@ -25,9 +28,9 @@ type world struct {
 }
 
 func newWorld(t *testing.T) *world {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	t.Cleanup(cancel)
-	return &world{T: t, ctx: ctx, wake: make(chan struct{}, 1)}
+	return &world{T: t, ctx: ctx, wake: make(chan struct{}, 1), cables: newCables(), pace: 10 * time.Millisecond, probe: 200 * time.Millisecond}
 }
 
 func (w *world) changed() {
@@ -43,7 +46,8 @@ func (w *world) await(what string, done func() bool) {
 		select {
 		case <-w.wake:
 		case <-w.ctx.Done():
-			w.Fatalf("it never came to pass that %s; logged:\n%s", what, strings.Join(w.logged(), "\n"))
+			lines := w.logged()
+			w.Fatalf("it never came to pass that %s; logged last:\n%s", what, strings.Join(lines[max(0, len(lines)-20):], ""))
 		}
 	}
 }

@@ -79,16 +79,17 @@ func (w *world) start(name string, edit ...func(*Config)) *node {
 	n := &node{world: w, ended: make(chan struct{})}
 	address, served := w.serve(func(s hansev1.NodeService_SyncServer) error { return n.ServeSync(s) })
 	n.served = served
-	n.Mesh = w.mesh(name, append(edit, func(c *Config) { c.Node.GRPCAddress = address })...)
+	n.Mesh = w.mesh(name, append(edit, func(c *Config) { c.Node.GRPCAddress, c.Dial = address, w.cables.dialer(name) })...)
 	var err error
 	n.transport, err = memberlist.NewNetTransport(&memberlist.NetTransportConfig{BindAddrs: []string{"127.0.0.1"}, Logger: slog.NewLogLogger(slog.NewTextHandler(io.Discard, nil), 0)})
 	if err != nil {
 		w.Fatal(err)
 	}
 	port := n.transport.GetAutoBindPort()
-	n.list.Transport, n.list.BindPort, n.list.AdvertisePort = n.transport, port, port
-	n.list.ProbeInterval, n.list.ProbeTimeout, n.list.SuspicionMult = 200*time.Millisecond, 100*time.Millisecond, 2
-	n.list.GossipInterval, n.list.PushPullInterval, n.list.TCPTimeout = 10*time.Millisecond, time.Second, time.Second
+	n.list.Transport, n.list.BindPort, n.list.AdvertisePort = transport{n.transport, w.cables, name}, port, port
+	w.cables.own(name, address, fmt.Sprintf("127.0.0.1:%d", port))
+	n.list.ProbeInterval, n.list.ProbeTimeout, n.list.SuspicionMult, n.list.SuspicionMaxTimeoutMult = w.probe, w.probe/2, 2, 2
+	n.list.GossipInterval, n.list.PushPullInterval, n.list.TCPTimeout = w.pace, time.Second, time.Second
 	n.list.DeadNodeReclaimTime = time.Millisecond
 	ctx, cancel := context.WithCancel(context.Background())
 	n.cancel = cancel
