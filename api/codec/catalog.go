@@ -1,6 +1,7 @@
 package codec
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"time"
@@ -74,6 +75,9 @@ func BatchFromProto(p *hansev1.Batch) (model.Batch, error) {
 		return model.Batch{}, fmt.Errorf("batch of %s: it leads backwards", origin)
 	case !b.Full && b.From == b.To && len(p.GetUpserts())+len(p.GetRemovals()) > 0:
 		return model.Batch{}, fmt.Errorf("batch of %s: it changes records without changing the version", origin)
+	}
+	if err := cmp.Or(b.From.Validate(), b.To.Validate()); err != nil {
+		return model.Batch{}, fmt.Errorf("batch of %s: %w", origin, err)
 	}
 	if err := batchRecords(&b, p); err != nil {
 		return model.Batch{}, fmt.Errorf("batch of %s: %w", origin, err)

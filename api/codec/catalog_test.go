@@ -3,6 +3,7 @@ package codec
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"reflect"
 	"strings"
 	"testing"
@@ -28,8 +29,9 @@ func times() *rapid.Generator[time.Time] {
 }
 
 func versions() *rapid.Generator[model.Version] {
+	part := rapid.Uint64Max(math.MaxInt64)
 	return rapid.Custom(func(t *rapid.T) model.Version {
-		return model.Version{Incarnation: rapid.Uint64().Draw(t, "incarnation"), Epoch: rapid.Uint64().Draw(t, "epoch"), Seq: rapid.Uint64Min(1).Draw(t, "seq")}
+		return model.Version{Incarnation: part.Draw(t, "incarnation"), Epoch: part.Draw(t, "epoch"), Seq: rapid.Uint64Range(1, math.MaxInt64).Draw(t, "seq")}
 	})
 }
 
@@ -145,6 +147,8 @@ func TestBatchBounds(t *testing.T) {
 		"from another epoch":     func(b *hansev1.Batch) { b.From.Epoch = 1 },
 		"from nothing":           func(b *hansev1.Batch) { b.From = nil },
 		"backwards":              func(b *hansev1.Batch) { b.From.Seq = 5 },
+		"a negative sequence":    func(b *hansev1.Batch) { b.To.Seq = math.MaxUint64 },
+		"a negative epoch":       func(b *hansev1.Batch) { b.From.Epoch, b.To.Epoch = 1<<63, 1<<63 },
 		"a change of no version": func(b *hansev1.Batch) { b.From.Seq = 4 },
 		"key of no bytes":        func(b *hansev1.Batch) { b.Upserts[0].Key = "" },
 		"key":                    func(b *hansev1.Batch) { b.Upserts[0].Key = strings.Repeat("k", MaxRecordKey+1) },

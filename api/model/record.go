@@ -2,6 +2,8 @@ package model
 
 import (
 	"cmp"
+	"fmt"
+	"math"
 	"strings"
 	"time"
 )
@@ -19,6 +21,15 @@ type Version struct {
 // Compare orders versions; the result is as of cmp.Compare.
 func (v Version) Compare(o Version) int {
 	return cmp.Or(cmp.Compare(v.Incarnation, o.Incarnation), cmp.Compare(v.Epoch, o.Epoch), cmp.Compare(v.Seq, o.Seq))
+}
+
+// Validate refuses numbers of 2^63 and more: nobody counts so far, but a negative number in the wrong type looks like one, and what wins
+// over everything for ever must not come from that.
+func (v Version) Validate() error {
+	if max(v.Incarnation, v.Epoch, v.Seq) > math.MaxInt64 {
+		return fmt.Errorf("version %d.%d.%d has a number of 2^63 or more: it was negative, or overflowed", v.Incarnation, v.Epoch, v.Seq)
+	}
+	return nil
 }
 
 // IsZero reports whether v precedes every published state.

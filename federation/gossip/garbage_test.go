@@ -1,6 +1,7 @@
 package gossip
 
 import (
+	"math"
 	"math/rand/v2"
 	"testing"
 
@@ -11,6 +12,10 @@ import (
 	"github.com/hanse-mesh/hanse/api/model"
 	"github.com/hanse-mesh/hanse/federation/catalog"
 )
+
+func haves(h ...*hansev1.Have) *hansev1.SyncResponse {
+	return &hansev1.SyncResponse{Message: &hansev1.SyncResponse_Haves{Haves: &hansev1.Haves{Have: h}}}
+}
 
 func TestGarbageFromAPeerChangesNothing(t *testing.T) {
 	w := newWorld(t)
@@ -28,6 +33,11 @@ func TestGarbageFromAPeerChangesNothing(t *testing.T) {
 		tell(full("north", at(9, 9), record("k", string(make([]byte, codec.MaxRecord+1))))),
 		tell(model.Batch{Origin: "north", From: at(1, 2), To: at(1, 2), Upserts: []model.SignedRecord{record("k", "no version")}, Instance: "x"}),
 		tell(model.Batch{Origin: "north", From: at(1, 3), To: at(1, 2), Instance: "x"}),
+		tell(full("north", at(1, math.MaxUint64))), tell(full("north", at(1<<63, 1))),
+		tell(full("north", at(9, 9), make([]model.SignedRecord, codec.MaxBatchRecords+1)...)),
+		{Message: &hansev1.SyncResponse_Haves{Haves: &hansev1.Haves{Have: make([]*hansev1.Have, maxHaves+1)}}},
+		haves(&hansev1.Have{Origin: "No/Name"}), haves(&hansev1.Have{Origin: "north", Version: codec.VersionToProto(at(1, math.MaxUint64))}),
+		haves(&hansev1.Have{Origin: "north", Version: codec.VersionToProto(at(9, 9)), Digest: make([]byte, maxDigest+1)}),
 	}
 	random := rand.New(rand.NewPCG(1, 2))
 	for len(bad) < 500 {

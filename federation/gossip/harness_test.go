@@ -18,6 +18,8 @@ type world struct {
 	*testing.T
 	ctx  context.Context
 	wake chan struct{}
+	// began is when a fake clock begins.
+	began time.Time
 	// cables connect the nodes that are started; pace is how often they gossip of membership, and probe how often they probe each other.
 	cables      *cables
 	pace, probe time.Duration
@@ -30,7 +32,7 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	t.Cleanup(cancel)
-	return &world{T: t, ctx: ctx, wake: make(chan struct{}, 1), cables: newCables(), pace: 10 * time.Millisecond, probe: 200 * time.Millisecond}
+	return &world{T: t, ctx: ctx, wake: make(chan struct{}, 1), began: time.Unix(1000, 0), cables: newCables(), pace: 10 * time.Millisecond, probe: 200 * time.Millisecond}
 }
 
 func (w *world) changed() {

@@ -90,7 +90,7 @@ func (w *world) start(name string, edit ...func(*Config)) *node {
 	w.cables.own(name, address, fmt.Sprintf("127.0.0.1:%d", port))
 	n.list.ProbeInterval, n.list.ProbeTimeout, n.list.SuspicionMult, n.list.SuspicionMaxTimeoutMult = w.probe, w.probe/2, 2, 2
 	n.list.GossipInterval, n.list.PushPullInterval, n.list.TCPTimeout = w.pace, time.Second, time.Second
-	n.list.DeadNodeReclaimTime = time.Millisecond
+	n.list.DeadNodeReclaimTime, n.list.EnableCompression = time.Millisecond, false
 	ctx, cancel := context.WithCancel(context.Background())
 	n.cancel = cancel
 	go func() {

@@ -145,4 +145,5 @@ func (m *Mesh) repair(ctx context.Context, node string, haves []spread.Have) {
 	if err != nil && ctx.Err() == nil {
 		m.cfg.Logger.Warn("what another federation node holds could not be pulled", "node", node, "address", address, "error", err)
 	}
+	m.changed()
 }

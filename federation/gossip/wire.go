@@ -41,11 +41,11 @@ func havesFromProto(haves []*hansev1.Have, most int) (out []spread.Have, malform
 	}
 	for _, p := range haves {
 		name, err := model.ParseClusterName(p.GetOrigin())
-		if err != nil || len(p.GetDigest()) > maxDigest {
+		h := spread.Have{Origin: name, Version: codec.VersionFromProto(p.GetVersion()), Digest: p.GetDigest()}
+		if err != nil || h.Version.Validate() != nil || len(h.Digest) > maxDigest {
 			malformed++
 			continue
 		}
-		h := spread.Have{Origin: name, Version: codec.VersionFromProto(p.GetVersion()), Digest: p.GetDigest()}
 		if at := p.GetProducedAt(); at.IsValid() {
 			h.ProducedAt = at.AsTime()
 		}
