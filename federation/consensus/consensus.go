@@ -77,7 +77,7 @@ const cachedEntries = 64
 func (n *Node) start(conf *raft.Config) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("the log cannot be read: %v: if the disk is sound, remove the data directory and join this node anew", p)
+			err = fmt.Errorf("the log cannot be read: %v: if the disk is sound, %s", p, joinAnew)
 		}
 	}()
 	d := n.disk

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"sync/atomic"
 	"syscall"
 
 	"github.com/hashicorp/raft"
@@ -30,6 +29,7 @@ type disk struct {
 	wal       *wal.WAL
 	store     *store
 	snapshots *raft.FileSnapshotStore
+	mark      *mark
 }
 
 func openDisk(cfg *Config, logger raftLogger, fail func(error)) (d *disk, err error) {
@@ -61,11 +61,15 @@ func openDisk(cfg *Config, logger raftLogger, fail func(error)) (d *disk, err er
 	if cfg.wrapStore != nil {
 		under = cfg.wrapStore(under)
 	}
-	d.store = &store{logStore: under, fail: fail, released: make(chan struct{})}
 	if d.snapshots, err = raft.NewFileSnapshotStoreWithLogger(cfg.Dir, 2, logger); err != nil {
 		return d, fmt.Errorf("snapshots: %w", err)
 	}
-	return d, nil
+	if d.mark, err = openMark(cfg.Dir); err != nil {
+		return d, err
+	}
+	next := func() error { return tryNextSegment(logDir, cfg.segmentSize) }
+	d.store = &store{logStore: under, mark: d.mark, fail: fail, next: next, released: make(chan struct{})}
+	return d, d.checkMark(cfg.Dir, logger)
 }
 
 func (d *disk) close() error {
@@ -74,6 +78,9 @@ func (d *disk) close() error {
 		errs = append(errs, d.wal.Close())
 	}
 	errs = append(errs, d.meta.Close())
+	if d.mark != nil {
+		errs = append(errs, d.mark.file.Close())
+	}
 	if d.lock != nil {
 		errs = append(errs, d.lock.Close())
 	}
@@ -121,65 +128,3 @@ func claim(dir string, self identity) error {
 	}
 	return nil
 }
-
-// store stands between raft and its log. After the first failed write it refuses all others: what is on the disk is not known until
-// the log is opened anew, and a follower that cannot write would be no use and never say so.
-type store struct {
-	logStore
-	fail     func(error)
-	failed   atomic.Bool
-	running  atomic.Bool
-	released chan struct{}
-}
-
-var errFailed = errors.New("the log has failed before")
-
-// IsMonotonic tells raft that the log has no gaps.
-func (s *store) IsMonotonic() bool { return true }
-
-// StoreLog appends an entry.
-func (s *store) StoreLog(l *raft.Log) error { return s.StoreLogs([]*raft.Log{l}) }
-
-// StoreLogs appends entries and returns when they are on the disk.
-func (s *store) StoreLogs(logs []*raft.Log) error {
-	return s.write(func() error { return s.logStore.StoreLogs(logs) })
-}
-
-// DeleteRange cuts a beginning or an end off the log.
-func (s *store) DeleteRange(first, last uint64) error {
-	return s.write(func() error { return s.logStore.DeleteRange(first, last) })
-}
-
-// Set keeps a value of raft's own.
-func (s *store) Set(key, value []byte) error {
-	return s.hold(s.write(func() error { return s.logStore.Set(key, value) }))
-}
-
-// SetUint64 keeps a number of raft's own.
-func (s *store) SetUint64(key []byte, value uint64) error {
-	return s.hold(s.write(func() error { return s.logStore.SetUint64(key, value) }))
-}
-
-func (s *store) write(do func() error) error {
-	if s.failed.Load() {
-		return errFailed
-	}
-	err := do()
-	if err != nil {
-		s.failed.Store(true)
-		s.fail(fmt.Errorf("the disk takes no more of the log: free space or mend it, then start this node again: %w", err))
-	}
-	return err
-}
-
-// hold keeps raft from going on without a term or vote on the disk, which it would meet with a panic, until the node is cut off from
-// the others.
-func (s *store) hold(err error) error {
-	if err == nil || !s.running.Load() {
-		return err
-	}
-	<-s.released
-	return nil
-}
-
-func (s *store) release() { close(s.released) }

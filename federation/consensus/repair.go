@@ -5,11 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"github.com/hashicorp/raft-wal/fs"
+	"github.com/hashicorp/raft-wal/metadb"
 	"github.com/hashicorp/raft-wal/segment"
 	"github.com/hashicorp/raft-wal/types"
 )
+
+// joinAnew is what to do about a node whose log is lost. Its name stays taken: it may have voted.
+const joinAnew = "move the data directory away and let a node of another name join in its place"
 
 // repair finishes what the log's library can leave half done, before it opens the log:
 //
@@ -19,6 +24,9 @@ import (
 //
 // In both cases all entries are there. The repaired segment is compared with them before the note is changed.
 func repair(dir string, meta types.MetaStore) error {
+	if err := checkList(dir); err != nil {
+		return err
+	}
 	log, err := loadMeta(dir, meta)
 	if err != nil {
 		return err
@@ -33,7 +41,7 @@ func repair(dir string, meta types.MetaStore) error {
 		open := s.SealTime.IsZero()
 		fixed, err := closeSegment(filer, s)
 		if err != nil {
-			return fmt.Errorf("segment %d cannot be repaired: %w: remove the data directory and join this node anew", s.ID, err)
+			return fmt.Errorf("segment %d cannot be repaired: %w: %s", s.ID, err, joinAnew)
 		}
 		if changed = changed || fixed; fixed && open {
 			log.Segments = append(log.Segments, successor(*s, log.NextSegmentID))
@@ -46,11 +54,24 @@ func repair(dir string, meta types.MetaStore) error {
 	return meta.CommitState(log)
 }
 
+// checkList refuses segments without their list: the log's library would begin a new log and delete them.
+func checkList(dir string) error {
+	if _, err := os.Stat(filepath.Join(dir, metadb.FileName)); !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	segments, err := filepath.Glob(filepath.Join(dir, "*.wal"))
+	if err != nil || len(segments) == 0 {
+		return err
+	}
+	return fmt.Errorf("its list of segments, %s, is gone, and with it this node's last vote, while %d segments are there: bring it back, or %s",
+		filepath.Join(dir, metadb.FileName), len(segments), joinAnew)
+}
+
 // loadMeta reads the note of the log's segments. Its library panics on a file that has the form of a database and not its content.
 func loadMeta(dir string, meta types.MetaStore) (log types.PersistentState, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("its list of segments in %s is damaged (%v): remove the data directory and join this node anew", dir, p)
+			err = fmt.Errorf("its list of segments in %s is damaged (%v): %s", dir, p, joinAnew)
 		}
 	}()
 	return meta.Load(dir)

@@ -32,16 +32,16 @@ type pipeline struct {
 	raft.AppendPipeline
 	now func() time.Time
 
-	told mark
+	told position
 	at   time.Time
 }
 
-// mark is what a message without entries says.
-type mark struct{ term, last, lastTerm, committed uint64 }
+// position is what a message without entries says.
+type position struct{ term, last, lastTerm, committed uint64 }
 
 // AppendEntries sends a message. One that is left out has no future: raft takes answers from the Consumer only.
 func (p *pipeline) AppendEntries(args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) (raft.AppendFuture, error) {
-	says := mark{term: args.Term, last: args.PrevLogEntry, lastTerm: args.PrevLogTerm, committed: args.LeaderCommitIndex}
+	says := position{term: args.Term, last: args.PrevLogEntry, lastTerm: args.PrevLogTerm, committed: args.LeaderCommitIndex}
 	now := p.now()
 	if len(args.Entries) == 0 && says == p.told && now.Sub(p.at) < repeatEvery {
 		return nil, nil
