@@ -60,6 +60,10 @@ func (m *manyNodes) checkRoles() {
 			m.t.Errorf("%s says that %d of %d nodes vote", n.name, voters, len(list.Nodes))
 		}
 	}
+	list := invocation{args: []string{"node", "list"}, env: []string{"HANSE_OPERATOR_TOKEN_FILE=" + m.operatorFile}}.check(m.t, m.binary)
+	if strings.Count(list, " voter ") != manyVoters || strings.Count(list, " replica ") != len(m.nodes)-manyVoters {
+		m.t.Errorf("hanse node list says\n%s", list)
+	}
 }
 
 // killAThird kills nodes without warning, one voter among them, and starts them again: their catalogs are empty then.
