@@ -2,6 +2,8 @@ package probe
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -142,20 +144,30 @@ func (p *Prober) probe(ctx context.Context, t task) bool {
 // attempt connects and greets, each for as long as the distance asks for.
 func (p *Prober) attempt(ctx context.Context, t task) (o verdict.Outcome) {
 	began := p.cfg.Clock.Now()
-	bound, cancel := context.WithTimeout(ctx, p.cfg.Patience.ForConnect(t.own))
+	limit := p.cfg.Patience.ForConnect(t.own)
+	bound, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	conn, err := p.cfg.Dial(bound, netip.AddrPortFrom(t.address, t.target.Port))
 	if err != nil {
-		return verdict.Outcome{Err: clip("connecting failed: " + err.Error())}
+		return verdict.Outcome{Err: "connecting failed: " + reason(bound, limit, err)}
 	}
 	defer func() { _ = conn.Close() }()
 	o.Connect = p.cfg.Clock.Now().Sub(began)
-	bound, cancel = context.WithTimeout(ctx, p.cfg.Patience.ForAnswer(o.Connect))
+	limit = p.cfg.Patience.ForAnswer(o.Connect)
+	bound, cancel = context.WithTimeout(ctx, limit)
 	defer cancel()
 	if err := p.cfg.Greet(bound, conn, t.target.SNI, t.target.Cluster); err != nil {
-		o.Err = clip("connected, but " + err.Error())
+		o.Err = "connected, but " + reason(bound, limit, err)
 	}
 	return o
+}
+
+// reason says why a part of a probe failed; what a library makes of a deadline tells an operator nothing.
+func reason(bound context.Context, limit time.Duration, err error) string {
+	if errors.Is(bound.Err(), context.DeadlineExceeded) {
+		return fmt.Sprintf("nothing came back within %v", limit.Round(time.Millisecond))
+	}
+	return clip(err.Error())
 }
 
 // after is when a pause after began ends. Many addresses should not stay in step, and none should be probed faster than at the raised

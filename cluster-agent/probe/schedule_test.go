@@ -139,3 +139,26 @@ func TestConcurrencyIsBounded(t *testing.T) {
 		}
 	}
 }
+
+func TestAHangingGatewayIsNamedSo(t *testing.T) {
+	hang := func(ctx context.Context) error {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	p := New(Config{
+		Clock: clock.NewFake(time.Unix(0, 0)), Logger: slog.New(slog.DiscardHandler), Patience: verdict.Patience{Connect: 1, Answer: time.Millisecond, Max: 1},
+		Dial:  func(ctx context.Context, _ netip.AddrPort) (net.Conn, error) { return nil, hang(ctx) },
+		Greet: func(ctx context.Context, _ net.Conn, _ string, _ model.ClusterName) error { return hang(ctx) },
+	})
+	if o := p.attempt(t.Context(), task{}); o.Err != "connecting failed: nothing came back within 0s" {
+		t.Error(o.Err)
+	}
+	p.cfg.Patience.Connect = time.Hour
+	p.cfg.Dial = func(context.Context, netip.AddrPort) (net.Conn, error) {
+		a, b := net.Pipe()
+		return a, b.Close()
+	}
+	if o := p.attempt(t.Context(), task{}); o.Err != "connected, but nothing came back within 1ms" {
+		t.Error(o.Err)
+	}
+}
