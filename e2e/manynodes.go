@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"strconv"
 	"sync"
 	"syscall"
 	"testing"
@@ -208,26 +206,4 @@ func (n *node) signal(t *testing.T, s syscall.Signal) {
 	if err := syscall.Kill(-n.proc.cmd.Process.Pid, s); err != nil {
 		t.Fatalf("%s to %s: %v", s, n.name, err)
 	}
-}
-
-// setting reads a variable that changes the size of a test.
-func setting[T any](t *testing.T, name string, usual T, parse func(string) (T, error)) T {
-	t.Helper()
-	text := os.Getenv(name)
-	if text == "" {
-		return usual
-	}
-	value, err := parse(text)
-	if err != nil {
-		t.Fatalf("%s: %v", name, err)
-	}
-	return value
-}
-
-func manySize(t *testing.T) int {
-	size := setting(t, "HANSE_E2E_NODES", 12, strconv.Atoi)
-	if size < 6 {
-		t.Fatalf("HANSE_E2E_NODES=%d: the test needs 6 nodes or more", size)
-	}
-	return size
 }

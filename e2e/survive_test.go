@@ -6,8 +6,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -48,19 +46,6 @@ func TestAcknowledgedWritesSurvive(t *testing.T) {
 		f.waitReady(ctx, n)
 	}
 	checkEverything(t, ctx, f, w.ledger)
-}
-
-func seedOf(t *testing.T) uint64 {
-	t.Helper()
-	seed := uint64(time.Now().UnixNano())
-	if text := os.Getenv("HANSE_E2E_SEED"); text != "" {
-		var err error
-		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
-			t.Fatalf("HANSE_E2E_SEED: %v", err)
-		}
-	}
-	t.Logf("seed: HANSE_E2E_SEED=%d", seed)
-	return seed
 }
 
 // killOne is one round: kill, let the others go on, restart, and wait until the node has caught up.
