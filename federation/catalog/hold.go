@@ -195,6 +195,10 @@ func (g gone) texts(origin model.ClusterName) []string {
 // Expire ends holds whose time has come and reports whether any did, and when the next one will; zero is never.
 func (i *Imports) Expire(now time.Time) (changed bool, next time.Time) {
 	for name, o := range i.origins {
+		if o.confirmedAt.After(now) {
+			// A clock that was set back must not make what came from the disk look fresh until it is there again.
+			o.confirmedAt, o.exported = now, nil
+		}
 		o.gone.forget(now)
 		for key, v := range o.gone {
 			if v.hold == nil {

@@ -394,6 +394,17 @@ func TestConfirmedAtIsThisProcessesClock(t *testing.T) {
 	want("after a restart", start.Add(2*time.Minute))
 }
 
+func TestAClockThatWasSetBackMakesNothingFresh(t *testing.T) {
+	n := newImporter()
+	n.take(t, full(1, 1, shop(0, 1)...))
+	for _, c := range []struct{ now, confirmed time.Duration }{{time.Minute, 0}, {-time.Hour, -time.Hour}, {-time.Minute, -time.Hour}} {
+		n.Expire(start.Add(c.now))
+		if got := n.All()[0].ConfirmedAt; !got.Equal(start.Add(c.confirmed)) {
+			t.Errorf("at %v it is said to be confirmed at %v", c.now, got.Sub(start))
+		}
+	}
+}
+
 // TestWhatIsInForceWasSaidLately has an origin publish anything while rules change and time passes: what is in force is what it says and
 // the rules open, and of what it has ceased to say at most what went within the time of a hold; without a mass nothing is held at all.
 // What is held is bounded.
