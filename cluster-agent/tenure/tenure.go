@@ -46,17 +46,21 @@ func (t Tenure) Publish(v model.Version) Tenure {
 }
 
 // Told takes a node's word. One of a version that is older than what is known comes from a node that lags behind: it says only that
-// nobody is known to live there.
+// nobody is known to live there. But of two processes in one epoch a node takes one only, however far the other has counted: a new epoch
+// has to decide.
 func (t Tenure) Told(w Word, now time.Time) Tenure {
+	shared := w.Held.SameEpoch(t.newest) && w.Instance != t.Instance && t.holder == t.Instance
 	switch {
-	case w.Instance == "" || w.Held.Compare(t.newest) < 0:
+	case w.Instance == "" || w.Held.Compare(t.newest) < 0 && !shared:
 		return t.Untold(now)
 	case w.Fresh:
 		t.silent = time.Time{}
 	default:
 		t.silent = now
 	}
-	t.newest, t.holder = w.Held, w.Instance
+	if t.holder = w.Instance; w.Held.Compare(t.newest) > 0 {
+		t.newest = w.Held
+	}
 	return t
 }
 

@@ -37,6 +37,8 @@ func TestMay(t *testing.T) {
 		"it goes on":                               {steps(publish(1, 1), own(1, 1)), true, 0},
 		"another one published a newer epoch":      {steps(publish(1, 1), other(2, 1, true)), false, -1},
 		"another one published the same epoch":     {steps(publish(1, 1), other(1, 1, true)), false, -1},
+		"another one published less of the epoch":  {steps(publish(1, 3), other(1, 1, true)), false, -1},
+		"… and is silent":                          {steps(publish(1, 3), other(1, 1, false)), true, 0},
 		"the other one is silent":                  {steps(publish(1, 1), other(2, 1, true), other(2, 1, false)), true, 0},
 		"the other one is back":                    {steps(publish(1, 1), other(2, 1, false), other(2, 4, true)), false, -1},
 		"a word from before the own batch":         {steps(other(1, 9, true), publish(2, 1), other(1, 9, true)), true, 0},
