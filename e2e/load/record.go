@@ -24,6 +24,19 @@ func (r *Record) Add(o Outcome) {
 	r.outcomes = append(r.outcomes, o)
 }
 
+// Troubled returns the calls due from start on that failed or were slow, in the order in which they ended.
+func (r *Record) Troubled(start time.Time) []Outcome {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var out []Outcome
+	for _, o := range r.outcomes {
+		if !o.Due.Before(start) && (o.Err != "" || o.Latency > Slow) {
+			out = append(out, o)
+		}
+	}
+	return out
+}
+
 // Window is what happened to the calls due in a span of time.
 type Window struct {
 	Calls, Failed, Slow int

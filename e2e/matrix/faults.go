@@ -214,35 +214,41 @@ func leaderFrozen() fault {
 	}
 }
 
-// leadElsewhere makes the second region's node the leader, or any but the callers', and returns its region.
+// leadElsewhere makes the second region's node the leader, or after some attempts the third's, and returns its region.
 func (w *world) leadElsewhere(ctx context.Context) (string, error) {
-	leader := ""
-	for range 6 {
-		var st rest.Status
-		err := fleet.Eventually(ctx, 30*time.Second, func() error {
-			if err := w.cliJSON(ctx, order[0], &st, "status"); err != nil {
-				return err
-			}
-			if st.Leader == "" {
-				return fmt.Errorf("no leader")
-			}
-			return nil
-		})
-		if err != nil {
+	leader, err := w.leader(ctx, "")
+	for attempt := 0; err == nil && leader != "us" && (leader == order[0] || attempt < 4); attempt++ {
+		if attempt == 10 {
+			return "", fmt.Errorf("the leader stays in %s", leader)
+		}
+		old := leader
+		w.fleet.Kill("node-" + old)
+		leader, err = w.leader(ctx, old)
+		if err := w.startNode(old); err != nil {
 			return "", err
 		}
-		if leader = strings.TrimPrefix(st.Leader, "node-"); leader == "us" {
-			return leader, nil
+		if err == nil {
+			err = fleet.Eventually(ctx, 30*time.Second, func() error { return w.whole(ctx) })
 		}
-		w.fleet.Freeze("node-" + leader)
-		pause(ctx, 8*time.Second)
-		w.fleet.Thaw("node-" + leader)
-		pause(ctx, 3*time.Second)
 	}
-	if leader == order[0] {
-		return "", fmt.Errorf("the leader stays in %s", leader)
-	}
-	return leader, nil
+	return leader, err
+}
+
+// leader waits until a node leads that is not the given region's, and returns its region.
+func (w *world) leader(ctx context.Context, not string) (leader string, err error) {
+	err = fleet.Eventually(ctx, 30*time.Second, func() error {
+		var st rest.Status
+		for _, region := range order {
+			if region == not || w.cliJSON(ctx, region, &st, "status", "--server", w.at(region, restPort)) != nil {
+				continue
+			}
+			if leader = strings.TrimPrefix(st.Leader, "node-"); leader != "" && leader != not {
+				return nil
+			}
+		}
+		return fmt.Errorf("%q leads", leader)
+	})
+	return leader, err
 }
 
 func pause(ctx context.Context, d time.Duration) {

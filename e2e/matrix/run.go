@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"strings"
 	"time"
 
 	"github.com/hanse-mesh/hanse/e2e/load"
@@ -50,10 +52,25 @@ func (w *world) run(ctx context.Context, r row) (RowResult, error) {
 		result.Calls = append(result.Calls, w.count(protocol, fault))
 	}
 	result.Broken = judge(result)
+	if logged := w.logTrouble(r.name, fault); logged != nil {
+		return result, logged
+	}
 	if err != nil {
 		result.Broken = append(result.Broken, fmt.Sprintf("not as before after the fault: %v", err))
 	}
 	return result, nil
+}
+
+// logTrouble writes each failing or slow call since a fault into a log of the row.
+func (w *world) logTrouble(name string, fault time.Time) error {
+	var b strings.Builder
+	for _, protocol := range Protocols {
+		for _, o := range w.records[protocol].Troubled(fault) {
+			fmt.Fprintf(&b, "%s due +%.3f s, took %.3f s, kept %t, post %t, %s %s\n",
+				protocol, o.Due.Sub(fault).Seconds(), o.Latency.Seconds(), o.Kept, o.Post, o.Instance, o.Err)
+		}
+	}
+	return os.WriteFile(w.log("calls "+name), []byte(b.String()), 0o644)
 }
 
 // count sums up a protocol's calls since a fault. Those that may still be under way do not count.
