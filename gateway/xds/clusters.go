@@ -10,10 +10,8 @@ import (
 	upstreamhttpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 	"google.golang.org/protobuf/types/known/anypb"
-	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/hanse-mesh/hanse/api/model"
-	"github.com/hanse-mesh/hanse/gateway/route"
 	"github.com/hanse-mesh/hanse/gateway/snapshot"
 )
 
@@ -60,33 +58,6 @@ func (b *builder) offer(sp *snapshot.ServicePort, from model.Locality) bool {
 	}))
 	b.offered[sp.SNI] = true
 	return true
-}
-
-// serviceCluster reaches a service port in this cluster and others, by the rules that make failover hold: a dead host is noticed within
-// two seconds by HTTP/2 pings or by a TCP check, is put aside for its own failures only, never for what applications answer, and when
-// all hosts look bad traffic goes on.
-func serviceCluster(sp *snapshot.ServicePort, trust string) *Resource {
-	c := remoteCluster(sp.SNI, 3, connectTimeout)
-	c.CommonLbConfig.LocalityConfigSpecifier = &clusterv3.Cluster_CommonLbConfig_LocalityWeightedLbConfig_{
-		LocalityWeightedLbConfig: &clusterv3.Cluster_CommonLbConfig_LocalityWeightedLbConfig{},
-	}
-	if UpstreamHTTP2(sp.Port.Protocol) {
-		c.TransportSocket = clientTLS(sp.SNI, sp.Identities, trust, "h2")
-		c.TypedExtensionProtocolOptions = httpOptions(&upstreamhttpv3.HttpProtocolOptions{
-			CommonHttpProtocolOptions: &corev3.HttpProtocolOptions{MaxRequestsPerConnection: u32(requestsPerConnection)},
-			UpstreamProtocolOptions: explicitHTTP2(&corev3.Http2ProtocolOptions{
-				ConnectionKeepalive: &corev3.KeepaliveSettings{Interval: seconds(1), Timeout: seconds(1)},
-			}),
-		})
-	} else {
-		c.TransportSocket = clientTLS(sp.SNI, sp.Identities, trust)
-		c.TransportSocketMatches = []*clusterv3.Cluster_TransportSocketMatch{{
-			Name: "check", Match: checkMark(), TransportSocket: checkTLS(sp.SNI, trust),
-		}}
-		c.HealthChecks = []*corev3.HealthCheck{handshakeCheck()}
-		c.CloseConnectionsOnHostHealthFailure = true
-	}
-	return resource(sp.SNI, c)
 }
 
 // passthroughCluster is what a gateway passes connections of one SNI on to. Callers of an HTTP port open a connection for so many requests,
@@ -147,42 +118,6 @@ func limits() *clusterv3.CircuitBreakers {
 		MaxRequests:        u32(unlimited),
 		MaxRetries:         u32(retryLimit),
 	}}}
-}
-
-// checkedAs names the endpoints of a service port that is checked by handshakes: a gateway by its own name, since a check that it passed
-// on would judge it by one of its workloads; a workload by the service's. It is nil for other ports.
-func (b *builder) checkedAs(sp *snapshot.ServicePort) func(model.ClusterName, route.Endpoint) string {
-	if UpstreamHTTP2(sp.Port.Protocol) {
-		return nil
-	}
-	return func(cluster model.ClusterName, e route.Endpoint) string {
-		if e.Gateway {
-			return model.GatewaySNI(cluster, b.s.Federation)
-		}
-		return sp.SNI
-	}
-}
-
-// checkMark picks the TLS context of checks.
-func checkMark() *structpb.Struct {
-	return &structpb.Struct{Fields: map[string]*structpb.Value{"hanse.check": structpb.NewBoolValue(true)}}
-}
-
-// handshakeCheck completes a TLS handshake with the host. A host that a cluster without calls finds well is checked seldom: its first
-// call finds a live one by trying. One that it finds bad is checked each second: sessions that are opened to it for want of a better one
-// are closed only when a check fails after one that passed.
-func handshakeCheck() *corev3.HealthCheck {
-	return &corev3.HealthCheck{
-		Timeout:                  seconds(1),
-		Interval:                 seconds(1),
-		NoTrafficInterval:        seconds(1),
-		NoTrafficHealthyInterval: seconds(5),
-		UnhealthyThreshold:       u32(2),
-		HealthyThreshold:         u32(1),
-		// Calls are made with another context.
-		TransportSocketMatchCriteria: checkMark(),
-		HealthChecker:                &corev3.HealthCheck_TcpHealthCheck_{TcpHealthCheck: &corev3.HealthCheck_TcpHealthCheck{}},
-	}
 }
 
 // appCluster is the application beside the Envoy.

@@ -1,0 +1,121 @@
+package xds
+
+import (
+	"time"
+
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	upstreamhttpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
+	"google.golang.org/protobuf/types/known/structpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/hanse-mesh/hanse/api/model"
+	"github.com/hanse-mesh/hanse/gateway/route"
+	"github.com/hanse-mesh/hanse/gateway/snapshot"
+)
+
+const (
+	// A host whose kernel answers and whose Envoy does not is noticed by pings after pingInterval and pingPatience, which is as long as the
+	// worst of what a connection that goes on takes at a round trip of 300 ms and a loss of 5 %.
+	pingInterval = 500 * time.Millisecond
+	pingPatience = 1500 * time.Millisecond
+	// silence is how long a host may acknowledge nothing of what an HTTP connection sends. It is shorter than pingPatience, because lost
+	// packets alone do not come near it: what is sent after them is acknowledged selectively. A GET that was under way when a path was cut
+	// has then time left to be answered elsewhere within two seconds.
+	silence = 800 * time.Millisecond
+	// checkTimeout leaves a handshake on a path that loses packets the time to repeat one.
+	checkTimeout = 1400 * time.Millisecond
+	// sessionFailures is how many attempts in a row put a host of sessions aside, callFailures one of calls, which are tried elsewhere.
+	sessionFailures = 10
+	callFailures    = 3
+	// standby has the next connection made while the present one still has requests left: a handshake takes two round trips, or longer
+	// where packets are lost.
+	standby = 3
+)
+
+// serviceCluster reaches a service port in this cluster and others, by the rules that make failover hold: a dead host is noticed within
+// some two seconds by HTTP/2 pings or by what it does not acknowledge, and within five by a TCP check; it is put aside for its own
+// failures only, never for what applications answer; and when all hosts look bad traffic goes on.
+func serviceCluster(sp *snapshot.ServicePort, trust string) *Resource {
+	c := remoteCluster(sp.SNI, callFailures, connectTimeout)
+	c.CommonLbConfig.LocalityConfigSpecifier = &clusterv3.Cluster_CommonLbConfig_LocalityWeightedLbConfig_{
+		LocalityWeightedLbConfig: &clusterv3.Cluster_CommonLbConfig_LocalityWeightedLbConfig{},
+	}
+	if UpstreamHTTP2(sp.Port.Protocol) {
+		multiplexed(c, sp, trust)
+	} else {
+		sessions(c, sp, trust)
+	}
+	return resource(sp.SNI, c)
+}
+
+// multiplexed carries calls on HTTP/2 connections.
+func multiplexed(c *clusterv3.Cluster, sp *snapshot.ServicePort, trust string) {
+	c.TransportSocket = clientTLS(sp.SNI, sp.Identities, trust, "h2")
+	c.TypedExtensionProtocolOptions = httpOptions(&upstreamhttpv3.HttpProtocolOptions{
+		CommonHttpProtocolOptions: &corev3.HttpProtocolOptions{MaxRequestsPerConnection: u32(requestsPerConnection)},
+		UpstreamProtocolOptions: explicitHTTP2(&corev3.Http2ProtocolOptions{
+			ConnectionKeepalive: &corev3.KeepaliveSettings{Interval: duration(pingInterval), Timeout: duration(pingPatience)},
+		}),
+	})
+	c.PreconnectPolicy = &clusterv3.Cluster_PreconnectPolicy{PerUpstreamPreconnectRatio: wrapperspb.Double(standby)}
+	c.UpstreamBindConfig = &corev3.BindConfig{SocketOptions: []*corev3.SocketOption{userTimeout(silence)}}
+}
+
+// sessions carries each session on a TCP connection of its own, and ends those of a host that fails: to put a host aside closes its
+// sessions too, so it takes more than a few attempts that fail in a row, which are seen where packets are lost as well.
+func sessions(c *clusterv3.Cluster, sp *snapshot.ServicePort, trust string) {
+	c.TransportSocket = clientTLS(sp.SNI, sp.Identities, trust)
+	c.TransportSocketMatches = []*clusterv3.Cluster_TransportSocketMatch{{
+		Name: "check", Match: checkMark(), TransportSocket: checkTLS(sp.SNI, trust),
+	}}
+	c.HealthChecks = []*corev3.HealthCheck{handshakeCheck()}
+	c.CloseConnectionsOnHostHealthFailure = true
+	c.OutlierDetection = ejection(sessionFailures)
+}
+
+// userTimeout ends a connection of which nothing was acknowledged for so long.
+func userTimeout(d time.Duration) *corev3.SocketOption {
+	const tcp, tcpUserTimeout = 6, 18
+	return &corev3.SocketOption{
+		Description: "TCP_USER_TIMEOUT", Level: tcp, Name: tcpUserTimeout, State: corev3.SocketOption_STATE_PREBIND,
+		Value: &corev3.SocketOption_IntValue{IntValue: d.Milliseconds()},
+	}
+}
+
+// checkedAs names the endpoints of a service port that is checked by handshakes: a gateway by its own name, since a check that it passed
+// on would judge it by one of its workloads; a workload by the service's. It is nil for other ports.
+func (b *builder) checkedAs(sp *snapshot.ServicePort) func(model.ClusterName, route.Endpoint) string {
+	if UpstreamHTTP2(sp.Port.Protocol) {
+		return nil
+	}
+	return func(cluster model.ClusterName, e route.Endpoint) string {
+		if e.Gateway {
+			return model.GatewaySNI(cluster, b.s.Federation)
+		}
+		return sp.SNI
+	}
+}
+
+// checkMark picks the TLS context of checks.
+func checkMark() *structpb.Struct {
+	return &structpb.Struct{Fields: map[string]*structpb.Value{"hanse.check": structpb.NewBoolValue(true)}}
+}
+
+// handshakeCheck completes a TLS handshake with the host. A host that a cluster without calls finds well is checked seldom: its first
+// call finds a live one by trying. One that it finds bad is checked each second: sessions that are opened to it for want of a better one
+// are closed only when a check fails after one that passed.
+func handshakeCheck() *corev3.HealthCheck {
+	return &corev3.HealthCheck{
+		// Two that fail are noticed within five seconds.
+		Timeout:                  duration(checkTimeout),
+		Interval:                 seconds(1),
+		NoTrafficInterval:        seconds(1),
+		NoTrafficHealthyInterval: seconds(5),
+		UnhealthyThreshold:       u32(2),
+		HealthyThreshold:         u32(1),
+		// Calls are made with another context.
+		TransportSocketMatchCriteria: checkMark(),
+		HealthChecker:                &corev3.HealthCheck_TcpHealthCheck_{TcpHealthCheck: &corev3.HealthCheck_TcpHealthCheck{}},
+	}
+}
