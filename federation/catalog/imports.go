@@ -37,6 +37,9 @@ type imported struct {
 	gone        gone
 	// dropped is set when the node tells nothing of the origin any more; then it ends with what is held of it.
 	dropped bool
+	// elsewhere is set once the node has stated an older state: what is held came from another one, whose filter may have been
+	// different, and the changes that this one tells do not lead on from it.
+	elsewhere bool
 	// exported caches export until the next change.
 	exported *Imported
 }
@@ -47,19 +50,21 @@ func NewImports(l Limits, verify Verify, open Open) *Imports {
 }
 
 // Apply takes a batch in; now is this process's clock. gap is true when a batch before it is missing: the origin must be asked for in
-// full. A state older than the held one is ignored: it comes from a node that lags behind. On an error nothing has changed.
+// full. A state older than the held one is ignored: it comes from a node that lags behind, which has to state the origin in full once it
+// has caught up. On an error nothing has changed.
 func (i *Imports) Apply(b model.Batch, now time.Time) (changed, gap bool, err error) {
 	held := i.origins[b.Origin]
 	switch {
 	case held == nil && len(i.origins) >= i.limits.Origins:
 		return false, false, fmt.Errorf("origin %s is refused: %d origins are held already", b.Origin, len(i.origins))
 	case held != nil && b.To.Compare(held.version) < 0:
+		held.elsewhere = held.elsewhere || b.Full
 		return false, false, nil
 	case b.Full && held == nil && len(b.Upserts) == 0:
 		return false, false, nil
 	case b.Full:
 		return i.replace(b, held, now)
-	case held == nil || held.dropped || b.From != held.version || held.otherWriter(b):
+	case held == nil || held.dropped || held.elsewhere || b.From != held.version || held.otherWriter(b):
 		return false, true, nil
 	case b.To == held.version:
 		held.confirm(b, now)

@@ -95,6 +95,35 @@ func TestImportsApply(t *testing.T) {
 	}
 }
 
+// TestChangesLeadOnFromWhatTheSameNodeHasStated moves from a node to one that lags behind and hides b: when that one has caught up and
+// says what follows, b, which was withdrawn on the way and of which it says nothing, must not stay.
+func TestChangesLeadOnFromWhatTheSameNodeHasStated(t *testing.T) {
+	i := NewImports(Limits{}, (&notary{}).verify, openAll)
+	for _, step := range []struct {
+		name string
+		b    model.Batch
+		gap  bool
+		want string
+	}{
+		{"the first node", full(1, 3, said("a", 1), said("b", 1)), false, "[a b]"},
+		{"the second node's older state", full(1, 2, said("a", 1)), false, "[a b]"},
+		{"its change to what is held", delta(1, 2, 3, said("c", 3)), true, "[a b]"},
+		{"its confirmation", delta(1, 3, 3), true, "[a b]"},
+		{"its change from what is held", delta(1, 3, 4, said("c", 4)), true, "[a b]"},
+		{"its full state", full(1, 4, said("a", 1), said("c", 4)), false, "[a c]"},
+		{"what follows", delta(1, 4, 5, said("d", 5)), false, "[a c d]"},
+	} {
+		_, gap, err := i.Apply(step.b, start)
+		var got []string
+		for _, r := range i.All()[0].Records {
+			got = append(got, r.Service.Service.Name)
+		}
+		if err != nil || gap != step.gap || fmt.Sprint(got) != step.want {
+			t.Errorf("%s: gap %v, %v, holds %v, want %v and %s", step.name, gap, err, got, step.gap, step.want)
+		}
+	}
+}
+
 func TestNothingCountsUnverified(t *testing.T) {
 	i := NewImports(Limits{}, (&notary{}).verify, openAll)
 	empty := model.SignedRecord{Key: model.StatusKey}
