@@ -37,9 +37,10 @@ func (s *service) registerStatus(api huma.API) {
 func (s *service) status() Status {
 	v := s.Consensus.View()
 	leader, _, _ := s.Consensus.Leader()
+	services := s.services("")
 	st := Status{
 		Federation: v.Federation, Node: s.Node, Version: s.Version, Leader: leader, Index: v.Index,
-		Nodes: s.nodes(), Clusters: s.clusters(), Services: len(s.services("")), Problems: []string{},
+		Nodes: s.nodes(), Clusters: s.clusters(), Services: len(services), Problems: []string{},
 	}
 	if leader == "" {
 		st.Problems = append(st.Problems, "no leader: policy and membership cannot change until a majority of the nodes is up")
@@ -49,11 +50,29 @@ func (s *service) status() Status {
 			st.Problems = append(st.Problems, fmt.Sprintf("node %s does not answer", n.Name))
 		}
 	}
+	offering := offeredToOthers(services)
 	for _, c := range st.Clusters {
+		if n := offering[c.Name]; n > 0 && len(c.Gateways) == 0 {
+			st.Problems = append(st.Problems, fmt.Sprintf("cluster %s offers services to other clusters (%d), but has no gateway: "+
+				"none of their calls gets there; start one with 'hanse proxy --gateway'", c.Name, n))
+		}
 		st.Problems = append(st.Problems, c.problems()...)
 	}
 	st.OutageBudgetSeconds = outageBudget(st.Clusters, s.Clock.Now())
 	return st
+}
+
+// offeredToOthers counts each cluster's services that other clusters may call.
+func offeredToOthers(services []ServiceView) map[model.ClusterName]int {
+	count := map[model.ClusterName]int{}
+	for _, s := range services {
+		for _, o := range s.Offers {
+			if len(o.ImportedBy) > 0 {
+				count[o.Cluster]++
+			}
+		}
+	}
+	return count
 }
 
 func (c ClusterView) problems() []string {
@@ -62,7 +81,8 @@ func (c ClusterView) problems() []string {
 		return []string{fmt.Sprintf("cluster %s has not published anything yet", c.Name)}
 	}
 	if len(c.Feed.Rivals) > 0 {
-		out = append(out, fmt.Sprintf("two agents publish as cluster %s: instances %s and %s; they run on copies of one data folder: stop one",
+		out = append(out, fmt.Sprintf("two agents publish as cluster %s: instances %s and %s; they run on copies of one data folder: "+
+			"stop one ('hanse agent status' tells which instance a machine runs)",
 			c.Name, c.Feed.Instance, strings.Join(c.Feed.Rivals, ", ")))
 	}
 	if c.Feed.AgeSeconds > silentAfter.Seconds() {

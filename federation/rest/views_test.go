@@ -99,6 +99,29 @@ func TestRecordsThatMeanNothingAreLeftOut(t *testing.T) {
 	}
 }
 
+func TestAClusterThatNobodyCanCallIsAProblem(t *testing.T) {
+	g := newGroup(t)
+	eu, us := joined(g, "eu", 1), joined(g, "us", 2)
+	publish(g, eu, start, serviceRecord("shop", "cart", "eu", 1, 1), serviceRecord("shop", "ant", "eu", 1, 1))
+	publish(g, us, start, serviceRecord("shop", "cart", "us", 1, 1), gateways("us"))
+	problems := func() []string {
+		var st rest.Status
+		g.do("lead", http.MethodGet, "/v1/status", "").ok(http.StatusOK, &st)
+		return slices.DeleteFunc(st.Problems, func(p string) bool { return !strings.Contains(p, "gateway") })
+	}
+	if got := problems(); len(got) != 0 {
+		t.Errorf("nothing is open to others, yet: %q", got)
+	}
+	openRule(t, g, "cart", `{"from":["*"],"namespaces":["shop"],"services":["cart"],"to":["*"]}`)
+	if got := problems(); len(got) != 1 || !strings.Contains(got[0], "cluster eu offers services to other clusters (1)") || !strings.Contains(got[0], "hanse proxy --gateway") {
+		t.Errorf("without a gateway: %q", got)
+	}
+	publish(g, eu, start, serviceRecord("shop", "cart", "eu", 1, 1), gateways("eu"))
+	if got := problems(); len(got) != 0 {
+		t.Errorf("with a gateway: %q", got)
+	}
+}
+
 func TestClustersWithWhatTheirFeedSays(t *testing.T) {
 	g := newGroup(t)
 	us := joined(g, "us", 2)
