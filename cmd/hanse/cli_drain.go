@@ -49,15 +49,17 @@ A proxy that is stopped (SIGTERM) drains by itself, for no longer than its --dra
 			if err := callAdmin(cmd.Context(), "proxy", dir, http.MethodPost, "/v1/drain", nil, nil); err != nil {
 				return err
 			}
-			status := drainStatus{Draining: true}
-			if wait {
-				var err error
-				w := drainWait{ask: askDrain(dir), clock: clock.Real{}, progress: cmd.ErrOrStderr(), timeout: timeout}
-				if status, err = w.run(cmd.Context()); err != nil {
-					return err
-				}
+			if !wait {
+				return out.print(cmd, drainTold{true}, func(to io.Writer) {
+					fmt.Fprintln(to, "drained: calls that are under way go on; 'hanse proxy drain --wait' returns when they are done")
+				})
 			}
-			return out.print(cmd, status, func(to io.Writer) { fmt.Fprintln(to, "drained") })
+			w := drainWait{ask: askDrain(dir), clock: clock.Real{}, progress: cmd.ErrOrStderr(), timeout: timeout}
+			status, err := w.run(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return out.print(cmd, status, func(to io.Writer) { fmt.Fprintln(to, "drained: nothing is under way") })
 		},
 	}
 	bindProxyDir(cmd, &dir)
@@ -78,12 +80,17 @@ func newUndrainCommand() *cobra.Command {
 			if err := callAdmin(cmd.Context(), "proxy", dir, http.MethodPost, "/v1/undrain", nil, nil); err != nil {
 				return err
 			}
-			return out.print(cmd, drainStatus{}, func(to io.Writer) { fmt.Fprintln(to, "undrained") })
+			return out.print(cmd, drainTold{false}, func(to io.Writer) { fmt.Fprintln(to, "undrained") })
 		},
 	}
 	bindProxyDir(cmd, &dir)
 	out.bind(cmd)
 	return cmd
+}
+
+// drainTold is what was told to a proxy that was not asked what is under way.
+type drainTold struct {
+	Draining bool `json:"draining"`
 }
 
 func bindProxyDir(cmd *cobra.Command, dir *string) {
@@ -109,6 +116,9 @@ func (w drainWait) run(ctx context.Context) (drainStatus, error) {
 	busy, told := begin, begin
 	for {
 		s, err := w.ask(ctx)
+		if ctx.Err() != nil {
+			return s, interruptedDrain(ctx)
+		}
 		if err != nil {
 			return s, err
 		}
@@ -133,10 +143,14 @@ func (w drainWait) run(ctx context.Context) (drainStatus, error) {
 		}
 		select {
 		case <-ctx.Done():
-			return s, ctx.Err()
+			return s, interruptedDrain(ctx)
 		case <-w.clock.After(drainPoll):
 		}
 	}
+}
+
+func interruptedDrain(ctx context.Context) error {
+	return fmt.Errorf("interrupted; the drain stands: wait again, or take it back with 'hanse proxy undrain': %w", ctx.Err())
 }
 
 // underWayText says how much is left, such as "1 request and 2 sessions".

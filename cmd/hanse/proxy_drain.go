@@ -57,8 +57,13 @@ func (p *proxyParts) setDrained(ctx context.Context, on bool) error {
 	} else if err = os.Remove(path); errors.Is(err, fs.ErrNotExist) {
 		err = nil
 	}
+	switch was := p.state.draining(); {
+	case on && !was:
+		p.logger.Info("drained by an operator", "workload", p.opts.name)
+	case was && !on:
+		p.logger.Info("put back into rotation by an operator", "workload", p.opts.name)
+	}
 	p.state.drain(on)
-	p.logger.Info("told to drain or undrain", "workload", p.opts.name, "draining", on)
 	p.applyHealth(ctx)
 	if err != nil {
 		return fmt.Errorf("done, but a restart of the proxy would undo it: %w", err)

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -102,6 +103,14 @@ func TestDrainWaits(t *testing.T) {
 	undrained := func(time.Duration) (drainStatus, error) { return drainStatus{}, nil }
 	if _, _, err = waiting(t, time.Minute, undrained); err == nil || !strings.Contains(err.Error(), "back into rotation") {
 		t.Errorf("undrained meanwhile: %v", err)
+	}
+	stopped, stop := context.WithCancel(t.Context())
+	stop()
+	interrupted := drainWait{clock: clock.NewFake(start), progress: io.Discard, timeout: time.Minute, ask: func(ctx context.Context) (drainStatus, error) {
+		return drainStatus{}, ctx.Err()
+	}}
+	if _, err = interrupted.run(stopped); !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "hanse proxy undrain") {
+		t.Errorf("interrupted: %v", err)
 	}
 	gone := func(time.Duration) (drainStatus, error) { return drainStatus{}, errors.New("no proxy") }
 	if _, _, err = waiting(t, time.Minute, gone); err == nil || err.Error() != "no proxy" {
