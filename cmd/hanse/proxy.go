@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"path/filepath"
 	"time"
@@ -88,6 +89,10 @@ func runProxy(ctx context.Context, o proxyOptions, logger *slog.Logger) error {
 	binary, err := envoy.Find(o.envoy)
 	if err != nil {
 		return err
+	}
+	// The Envoy's configuration names files in it: they must be the same ones wherever the Envoy is started.
+	if o.dataDir, err = filepath.Abs(o.dataDir); err != nil {
+		return fmt.Errorf("--data-dir: %w", err)
 	}
 	if err := openDataDir(o.dataDir); err != nil {
 		return err
