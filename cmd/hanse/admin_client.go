@@ -48,7 +48,7 @@ func callAdmin(ctx context.Context, role, dir, method, path string, in, out any)
 	}
 	if resp.StatusCode == http.StatusNotFound && !strings.HasPrefix(resp.Header.Get("Content-Type"), "application/") {
 		_ = resp.Body.Close()
-		return usageError("the process behind %s is not a %s, or of another version: give the %s's --data-dir", socket, role, role)
+		return usageError("the process behind %s is no %s, or of another version: give the %s's --data-dir", socket, role, role)
 	}
 	return decodeAnswer(resp, out)
 }

@@ -32,6 +32,12 @@ func TestGatewayList(t *testing.T) {
 	if want := "zug gw 192.0.2.9:7722 bad bad 21ms us - connected, but EOF"; err != nil || !strings.Contains(strings.Join(strings.Fields(text), " "), want) {
 		t.Errorf("%v, %q is not in\n%s", err, want, text)
 	}
+	var drained, none strings.Builder
+	printGateways(&drained, []gatewayView{{Reachable: "good", Draining: true}})
+	printGateways(&none, nil)
+	if !strings.Contains(drained.String(), "good (out of rotation)") || !strings.Contains(none.String(), "no other cluster's gateway is known") {
+		t.Errorf("out of rotation: %s\nnone: %s", &drained, &none)
+	}
 	text, err = hanse(t, "gateway", "list", "--data-dir", dir, "-o", "json")
 	if err != nil || !strings.Contains(text, `"goodFor": [`) || !strings.Contains(text, `"suspicious": true`) {
 		t.Errorf("as JSON: %v\n%s", err, text)

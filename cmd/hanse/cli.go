@@ -29,6 +29,9 @@ func newOperatorCommands() []*cobra.Command {
 
 // noArgs refuses arguments with a usage error.
 func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 && cmd.HasAvailableSubCommands() {
+		return unknownCommand(cmd, args[0])
+	}
 	if len(args) > 0 {
 		return usageError("%s takes no arguments, but got %q", cmd.CommandPath(), args)
 	}
@@ -67,7 +70,17 @@ func readCommand[T any](opts *operatorOptions, use, short, example, path string,
 }
 
 func newStatusCommand(opts *operatorOptions) *cobra.Command {
-	return readCommand(opts, "status", "Show the federation at a glance", "  hanse status\n  hanse status -o json", "/v1/status", printStatus)
+	cmd := readCommand(opts, "status", "Show the federation at a glance", "  hanse status\n  hanse status -o json", "/v1/status", printStatus)
+	cmd.Long = `Shows the federation's nodes and clusters as the answering node sees them, and what needs an operator's eye.
+
+FEED AGE is the time since the cluster's agent last confirmed what it publishes: 1 to 2 s while all is well. After 10 s of silence it is a
+problem; after 5 minutes the feed is stale, and calls prefer what is fresh. VERSION counts what was published: the first number rises when
+the agent says everything anew (a start, confirmed removals), the second with each change. INSTANCE is the agent's process that publishes ('hanse agent status' says which one
+a machine runs). RECORDS are what it publishes: one per service, and a few on the site itself. PROXIES are those that follow their agent's
+configuration, of all that are registered.
+
+The command succeeds when there are problems, too: scripts read "problems" of the JSON.`
+	return cmd
 }
 
 func printStatus(w io.Writer, s rest.Status) {

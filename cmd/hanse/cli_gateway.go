@@ -28,6 +28,9 @@ func newGatewayListCommand() *cobra.Command {
 	var agentDir string
 	cmd := &cobra.Command{
 		Use: "list", Short: "List the gateways' addresses, whether they are reached, and who says otherwise",
+		Long: `REACHABLE is what calls go by: good, bad, or unknown, which counts as good. "Out of rotation" says that the gateway's own site has
+drained it or finds it not ready: it is called only when no other one is good. OWN PROBES is what this site's probes have shown, ROUND TRIP
+how long the last TCP connection took to stand; GOOD FOR and BAD FOR are the other clusters that say so.`,
 		Example: "  hanse gateway list\n  hanse gateway list -o json", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var list []gatewayView
@@ -43,11 +46,15 @@ func newGatewayListCommand() *cobra.Command {
 }
 
 func printGateways(w io.Writer, list []gatewayView) {
+	if len(list) == 0 {
+		fmt.Fprintln(w, "no other cluster's gateway is known: one is probed as soon as its cluster has a gateway and offers this one a service (see 'hanse status')")
+		return
+	}
 	row(w, "CLUSTER", "GATEWAY", "ADDRESS", "REACHABLE", "OWN PROBES", "ROUND TRIP", "GOOD FOR", "BAD FOR", "LAST ERROR")
 	for _, g := range list {
 		reachable := g.Reachable
 		if g.Draining {
-			reachable += " (draining)"
+			reachable += " (out of rotation)"
 		}
 		row(w, g.Cluster, g.Gateway, g.Address, reachable, g.Own, roundTripText(g.ConnectSeconds), namesText(g.GoodFor), namesText(g.BadFor), g.LastError)
 	}

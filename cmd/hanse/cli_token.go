@@ -55,12 +55,12 @@ func newTokenClusterCommand(opts *operatorOptions) *cobra.Command {
 			if (len(args) == 1) == (req.ClusterPrefix != "") {
 				return usageError("%s needs either the cluster's NAME or --prefix", cmd.CommandPath())
 			}
+			name := req.ClusterPrefix + "NAME"
 			if len(args) == 1 {
-				req.Cluster = args[0]
+				req.Cluster, name = args[0], args[0]
 			}
 			req.Kind, req.TTL = model.TokenCluster, ttl.String()
-			use := "hanse agent --cluster NAME --region REGION --token TOKEN"
-			return createToken(cmd, opts, out, req, use)
+			return createToken(cmd, opts, out, req, "hanse agent --cluster "+name+" --region REGION --token TOKEN")
 		},
 	}
 	f := cmd.Flags()

@@ -77,6 +77,14 @@ type client struct {
 }
 
 func (o *operatorOptions) client() (*client, error) {
+	if o.timeout <= 0 {
+		return nil, usageError("--timeout %s is not a time to wait: give for example 15s", o.timeout)
+	}
+	for _, server := range o.servers {
+		if _, _, err := splitPort("--server", server); err != nil {
+			return nil, err
+		}
+	}
 	t, text, err := o.load()
 	if err != nil {
 		return nil, err

@@ -100,18 +100,23 @@ func refuseUnknownCommands(cmd *cobra.Command) {
 	for _, c := range cmd.Commands() {
 		refuseUnknownCommands(c)
 	}
+	cmd.SuggestionsMinimumDistance = 2
 	if cmd.Runnable() || !cmd.HasSubCommands() {
 		return
 	}
-	cmd.Args, cmd.SuggestionsMinimumDistance, cmd.DisableFlagsInUseLine = cobra.ArbitraryArgs, 2, true
+	cmd.Args, cmd.DisableFlagsInUseLine = cobra.ArbitraryArgs, true
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(args) == 0 {
 			return cmd.Help()
 		}
-		hint := ""
-		if similar := cmd.SuggestionsFor(args[0]); len(similar) > 0 {
-			hint = fmt.Sprintf("; did you mean %q?", strings.Join(similar, `" or "`))
-		}
-		return usageError("%s has no command %q%s\nsee '%s --help'", cmd.CommandPath(), args[0], hint, cmd.CommandPath())
+		return unknownCommand(cmd, args[0])
 	}
+}
+
+func unknownCommand(cmd *cobra.Command, name string) error {
+	hint := ""
+	if similar := cmd.SuggestionsFor(name); len(similar) > 0 {
+		hint = fmt.Sprintf("; did you mean %q?", strings.Join(similar, `" or "`))
+	}
+	return usageError("%s has no command %q%s\nsee '%s --help'", cmd.CommandPath(), name, hint, cmd.CommandPath())
 }

@@ -98,9 +98,17 @@ Add two more nodes, each with a token of its own (valid for %s):
 		fmt.Fprintf(w, "  hanse server --name NAME --region REGION --join %s\n", t)
 	}
 	fmt.Fprintf(w, `
-Your operator token is in %s: with it, 'hanse status' works from here.
+Your operator token is in %s: with it, '%s' works from here once the node runs.
 The root key is in %s. Move it to a safe place offline; no server needs it.
-`, made.OperatorTokenFile, made.RootKeyFile)
+`, made.OperatorTokenFile, statusCommand(made.OperatorTokenFile), made.RootKeyFile)
+}
+
+// statusCommand names the token's file where the command would look elsewhere.
+func statusCommand(tokenFile string) string {
+	if tokenFile == defaultTokenFile() {
+		return "hanse status"
+	}
+	return "hanse status --operator-token-file " + tokenFile
 }
 
 // foundFederation makes a federation in an empty data folder.
