@@ -14,7 +14,8 @@ import (
 // many starts nodes in four regions, each with a seed before it.
 func (w *world) many(count int) []*node {
 	w.Helper()
-	w.pace, w.probe = 100*time.Millisecond, 400*time.Millisecond
+	// What they tell each other of membership grows with the square of their number.
+	w.pace, w.probe = time.Duration(count)*2*time.Millisecond, time.Duration(count)*20*time.Millisecond
 	var nodes []*node
 	for i := range count {
 		nodes = append(nodes, w.startIn(i))
@@ -84,18 +85,14 @@ func TestManyNodes(t *testing.T) {
 	}
 	t.Logf("%d nodes took %.2f batches and %.2f haves each per change", count, float64(batches)/count/changes, float64(haves)/count/changes)
 
-	for _, n := range nodes[count*2/3:] {
-		n.crash()
-	}
+	all(nodes[count*2/3:], (*node).crash)
 	nodes = nodes[:count*2/3]
 	publish(t, want, nodes[3], full("east", at(1, 1), record("k", "1")))
 	change(nodes[7])
 	w.settled(nodes)
 	change(nodes[7])
 
-	for _, n := range nodes[:3] {
-		n.stop()
-	}
+	all(nodes[:3], (*node).stop)
 	nodes = nodes[3:]
 	change(nodes[7])
 	for i := range 3 {

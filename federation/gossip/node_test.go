@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/memberlist"
@@ -99,11 +100,22 @@ func (w *world) start(name string, edit ...func(*Config)) *node {
 			w.Errorf("node %s ended: %v", name, err)
 		}
 	}()
-	w.Cleanup(n.stop)
+	if w.nodes = append(w.nodes, n); len(w.nodes) == 1 {
+		w.Cleanup(func() { all(w.nodes, (*node).stop) })
+	}
 	w.mu.Lock()
 	w.seeds = append(w.seeds, fmt.Sprintf("127.0.0.1:%d", port))
 	w.mu.Unlock()
 	return n
+}
+
+// all does something to nodes at once.
+func all(nodes []*node, do func(*node)) {
+	var tasks sync.WaitGroup
+	for _, n := range nodes {
+		tasks.Go(func() { do(n) })
+	}
+	tasks.Wait()
 }
 
 // stop ends a node that says farewell.

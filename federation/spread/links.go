@@ -25,7 +25,7 @@ func (f *Followers) link(stream string, origin model.ClusterName, now time.Time)
 	}
 	if s.links >= maxOrigins && now.Sub(s.sweptAt) > f.timing.Patience {
 		s.sweptAt = now
-		f.sweep(stream)
+		f.sweep(stream, now)
 	}
 	if s.links >= maxOrigins {
 		f.counts.Dropped++
@@ -41,10 +41,11 @@ func (f *Followers) link(stream string, origin model.ClusterName, now time.Time)
 	return o, l
 }
 
-// sweep frees a stream's links to origins that are not held: what it told of them has not come.
-func (f *Followers) sweep(stream string) {
+// sweep frees a stream's links to origins that are not held: what it told of them has not come in time.
+func (f *Followers) sweep(stream string, now time.Time) {
 	for name, o := range f.origins {
-		if _, held := f.source.Origin(name); held || o.links[stream] == nil {
+		l := o.links[stream]
+		if _, held := f.source.Origin(name); held || l == nil || now.Sub(l.pulledAt) < f.timing.Patience {
 			continue
 		}
 		delete(o.links, stream)
