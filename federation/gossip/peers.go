@@ -17,6 +17,8 @@ type peer struct {
 	// gossip is the peer's address in memberlist.
 	gossip string
 	alive  bool
+	// seen is when the peer was last said to live, or to be dead.
+	seen time.Time
 	// pursuit is nil while the peer is not followed; unreachable is set when it has not brought a stream for too long.
 	pursuit     *pursuit
 	unreachable bool
@@ -141,6 +143,6 @@ func (m *Mesh) note(name, gossip string, said meta, alive bool) (known bool) {
 	if said.GRPC != "" {
 		p.node = said
 	}
-	p.alive, p.gossip = alive, gossip
+	p.alive, p.gossip, p.seen = alive, gossip, m.cfg.Clock.Now()
 	return true
 }

@@ -13,6 +13,10 @@ import (
 // unreachableAfter is how long a live peer has not been reached over a stream when another one is followed as well.
 const unreachableAfter = 10 * time.Second
 
+// forgetAfter is how long a dead peer keeps its place in the overlay: long enough to come back to it, not for ever, as names may be made
+// up anew for each node.
+const forgetAfter = time.Hour
+
 // pursuit is a loop that keeps a stream to a peer, or tries to.
 type pursuit struct {
 	cancel    context.CancelFunc
@@ -25,6 +29,8 @@ type pursuit struct {
 func (m *Mesh) replan(ctx context.Context, tasks *sync.WaitGroup) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	now := m.cfg.Clock.Now()
+	maps.DeleteFunc(m.peers, func(_ string, p *peer) bool { return !p.alive && p.pursuit == nil && now.Sub(p.seen) > forgetAfter })
 	wanted, missing := m.wanted(), 0
 	for name := range wanted {
 		p := m.peers[name]

@@ -146,6 +146,23 @@ func TestOthersAreFollowedForThoseThatCannotBeReached(t *testing.T) {
 	}
 }
 
+func TestTheDeadAreForgottenAfterLong(t *testing.T) {
+	w := newWorld(t)
+	now := clock.NewFake(w.began)
+	m := w.mesh("self", func(c *Config) { c.Clock = now })
+	m.note("dead", "127.0.0.1:1", meta{GRPC: "127.0.0.1:1"}, false)
+	now.Advance(forgetAfter)
+	m.replan(w.ctx, nil)
+	if p := m.Peers(); len(p) != 1 {
+		t.Fatalf("after %v: %v", forgetAfter, p)
+	}
+	now.Advance(1)
+	m.replan(w.ctx, nil)
+	if p := m.Peers(); len(p) != 0 {
+		t.Fatalf("after more than %v: %v", forgetAfter, p)
+	}
+}
+
 func TestTwoNodesOfOneNameAreTold(t *testing.T) {
 	w := newWorld(t)
 	a := w.start("a")
