@@ -20,8 +20,9 @@ const (
 	massRecords = 10
 )
 
-// gone are an origin's services that vanished lately or are held, by key. Gateways, verdicts and a cluster's status are never among
-// them, and neither is what no rule opens: that it goes is an operator's decision.
+// gone are an origin's services that vanished lately or are held, by key, and its gateways, if those vanished with them: without a way
+// to them, services that are held would be of no use. Verdicts and a cluster's status are never among them, and neither is what no rule
+// opens: that it goes is an operator's decision.
 type gone map[string]vanished
 
 type vanished struct {
@@ -38,10 +39,11 @@ type hold struct {
 	of int
 }
 
-// vanishing are the services that a batch ends, and how many there were before.
+// vanishing are the services that a batch ends, how many there were before, and the gateways if it ends those, too.
 type vanishing struct {
-	entries map[string]entry
-	before  int
+	entries  map[string]entry
+	before   int
+	gateways entry
 }
 
 // removed are the services in force that a delta removes.
@@ -50,6 +52,8 @@ func (i *Imports) removed(b model.Batch, o *imported) vanishing {
 	for _, key := range b.Removals {
 		if e := o.records[key]; i.holdable(b.Origin, e) {
 			v.entries[key] = e
+		} else if key == model.GatewaysKey {
+			v.gateways = e
 		}
 	}
 	if len(v.entries)+len(o.gone) > massRecords {
@@ -70,6 +74,9 @@ func (i *Imports) missing(b model.Batch, o *imported) vanishing {
 		if !stated[key] && i.holdable(b.Origin, e) {
 			v.entries[key] = e
 		}
+	}
+	if !stated[model.GatewaysKey] {
+		v.gateways = o.records[model.GatewaysKey]
 	}
 	return v
 }
@@ -103,6 +110,9 @@ func (g gone) vanish(v vanishing, b model.Batch, l Limits, now time.Time) {
 	for key, e := range v.entries {
 		g[key] = vanished{entry: e, at: now}
 	}
+	if v.gateways.counts {
+		g[model.GatewaysKey] = vanished{entry: v.gateways, at: now, hold: g.lastHold()}
+	}
 	if lately += len(v.entries); lately <= massRecords || 2*lately <= before {
 		return
 	}
@@ -132,11 +142,22 @@ func (g gone) holdSince(now time.Time) *hold {
 	return nil
 }
 
-// lately counts what has vanished within the window.
+// lastHold returns the hold that ends last, nil if there is none.
+func (g gone) lastHold() *hold {
+	var last *hold
+	for _, v := range g {
+		if v.hold != nil && (last == nil || v.hold.until.After(last.until)) {
+			last = v.hold
+		}
+	}
+	return last
+}
+
+// lately counts the services that have vanished within the window.
 func (g gone) lately(now time.Time) int {
 	n := 0
-	for _, v := range g {
-		if now.Sub(v.at) <= massWindow {
+	for key, v := range g {
+		if key != model.GatewaysKey && now.Sub(v.at) <= massWindow {
 			n++
 		}
 	}
@@ -181,13 +202,26 @@ func (g gone) byHold() ([]*hold, map[*hold][]string) {
 	}), keys
 }
 
+// services counts what among the keys of gone is not the gateways.
+func services(keys []string) int {
+	n := len(keys)
+	if slices.Contains(keys, model.GatewaysKey) {
+		n--
+	}
+	return n
+}
+
 // texts tell an operator what is held, and what to do.
 func (g gone) texts(origin model.ClusterName) []string {
 	var out []string
 	holds, keys := g.byHold()
 	for _, h := range holds {
+		held := services(keys[h])
+		if held == 0 {
+			continue
+		}
 		out = append(out, fmt.Sprintf("%d of %d services of cluster %s vanished at once; held until %s; if that was meant, confirm it there: hanse agent confirm-removals",
-			len(keys[h]), h.of, origin, h.until.UTC().Format(time.RFC3339)))
+			held, h.of, origin, h.until.UTC().Format(time.RFC3339)))
 	}
 	return out
 }
@@ -239,6 +273,7 @@ func (i *Imports) Drop(origin model.ClusterName, now time.Time) bool {
 		return false
 	}
 	v := i.missing(model.Batch{Origin: origin}, o)
+	v.gateways = entry{}
 	maps.DeleteFunc(o.records, func(key string, e entry) bool { return !e.counts || key != model.GatewaysKey })
 	o.bytes = 0
 	for _, e := range o.records {

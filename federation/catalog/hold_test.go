@@ -196,7 +196,7 @@ func TestWhatTheFilterLeavesOutIsNotHeld(t *testing.T) {
 	}
 }
 
-func TestOnlyServicesAreHeld(t *testing.T) {
+func TestOnlyServicesAndTheWayToThemAreHeld(t *testing.T) {
 	n := newImporter()
 	others := []model.SignedRecord{said("x", 1), said("y", 1)}
 	others[0].Key, others[1].Key = model.GatewaysKey, model.StatusKey
@@ -209,8 +209,8 @@ func TestOnlyServicesAreHeld(t *testing.T) {
 	}
 	n.take(t, full(1, 1, append(shop(0, 20), others...)...))
 	n.take(t, full(2, 1))
-	if n.inForce() != 20 || len(n.All()[0].Records) != 20 {
-		t.Errorf("%d services in force of %d records", n.inForce(), len(n.All()[0].Records))
+	if n.inForce() != 20 || len(n.All()[0].Records) != 21 {
+		t.Errorf("%d services in force of %d records, want those and the way to them", n.inForce(), len(n.All()[0].Records))
 	}
 }
 
@@ -259,6 +259,68 @@ func TestADroppedOriginIsHeldWithItsGateways(t *testing.T) {
 	}
 	if shut.Recheck(); len(shut.All()) != 0 {
 		t.Errorf("closed by the rules: %+v", shut.All())
+	}
+}
+
+// TestServicesAreHeldWithTheirWay has an origin lose everything, as a damaged registry does: its gateways go with its services.
+func TestServicesAreHeldWithTheirWay(t *testing.T) {
+	way := said("x", 1)
+	way.Key = model.GatewaysKey
+	all := append(shop(0, 20), way)
+	ways := func(n *importer) (gateways int) {
+		for _, r := range n.All()[0].Records {
+			gateways += len(r.Gateways)
+		}
+		return gateways
+	}
+	for name, c := range map[string]struct {
+		lose     func(n *importer)
+		services int
+	}{
+		"all in one change": {func(n *importer) { n.take(t, without(delta(1, 1, 2), keys(all)...)) }, 20},
+		"a new epoch":       {func(n *importer) { n.take(t, full(2, 1)) }, 20},
+		"gateways first": {func(n *importer) {
+			n.take(t, without(delta(1, 1, 2), way.Key))
+			n.after(massWindow / 2)
+			n.take(t, without(delta(1, 2, 3), keys(shop(0, 15))...))
+		}, 20},
+		"gateways last": {func(n *importer) {
+			n.take(t, without(delta(1, 1, 2), keys(shop(0, 15))...))
+			n.after(holdFor / 2)
+			n.take(t, without(delta(1, 2, 3), way.Key))
+			n.after(-holdFor / 2)
+		}, 20},
+		"the services come back before the gateways": {func(n *importer) {
+			n.take(t, full(2, 1))
+			n.take(t, delta(2, 1, 2, shop(0, 20)...))
+		}, 20},
+	} {
+		verify := func(origin model.ClusterName, r model.SignedRecord) (model.Record, error) {
+			rec, err := (&notary{}).verify(origin, r)
+			if r.Key == model.GatewaysKey {
+				rec.Service, rec.Gateways = nil, []model.Gateway{{Name: "gw"}}
+			}
+			return rec, err
+		}
+		n := newImporter()
+		n.verify = verify
+		n.take(t, full(1, 1, all...))
+		c.lose(n)
+		if n.inForce() != c.services || ways(n) != 1 {
+			t.Errorf("%s: %d services in force, %d gateways", name, n.inForce(), ways(n))
+		}
+		data, err := n.Marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		back := newImporter()
+		if back.verify = verify; back.Load(data) != nil || !reflect.DeepEqual(n.All(), back.All()) {
+			t.Errorf("%s: %+v became\n%+v", name, n.All(), back.All())
+		}
+		n.after(holdFor)
+		if n.expire(); ways(n) != 0 {
+			t.Errorf("%s: %d gateways after the hold", name, ways(n))
+		}
 	}
 }
 

@@ -214,9 +214,12 @@ func (i *Imports) export(name model.ClusterName, o *imported) Imported {
 			out.Refused = append(out.Refused, r.reason(name, key))
 		}
 	}
-	for _, v := range o.gone {
-		if v.hold != nil {
-			out.Records = append(out.Records, v.entry.decoded)
+	for key, v := range o.gone {
+		if v.hold == nil {
+			continue
+		}
+		out.Records = append(out.Records, v.entry.decoded)
+		if key != model.GatewaysKey {
 			out.HeldRecords++
 		}
 	}
@@ -225,7 +228,7 @@ func (i *Imports) export(name model.ClusterName, o *imported) Imported {
 		out.Records = slices.DeleteFunc(out.Records, func(r model.Record) bool { return r.Key() == model.GatewaysKey })
 	}
 	slices.Sort(out.Refused)
-	if out.HeldRecords > 0 {
+	if len(o.gone) > 0 {
 		slices.SortFunc(out.Records, func(a, b model.Record) int { return strings.Compare(a.Key(), b.Key()) })
 	}
 	return out

@@ -92,12 +92,13 @@ func (i *Imports) loadBatch(b model.Batch) error {
 		o.confirmedAt, o.exported = b.ProducedAt, nil
 		return nil
 	}
-	h := &hold{since: b.ProducedAt.Add(-holdFor), until: b.ProducedAt, of: i.services(b.Origin, o) + len(o.gone) + len(b.Upserts)}
+	h := &hold{since: b.ProducedAt.Add(-holdFor), until: b.ProducedAt}
 	for _, r := range b.Upserts {
-		if e := (entry{}).take(b.Origin, r, i.verify); i.holdable(b.Origin, e) {
+		if e := (entry{}).take(b.Origin, r, i.verify); i.holdable(b.Origin, e) || e.counts && r.Key == model.GatewaysKey {
 			o.gone[r.Key] = vanished{entry: e, at: h.since, hold: h}
 		}
 	}
+	h.of = i.services(b.Origin, o) + services(slices.Collect(maps.Keys(o.gone)))
 	o.dropped, o.exported = !o.shown(), nil
 	return nil
 }
