@@ -1,6 +1,7 @@
 package spread
 
 import (
+	"bytes"
 	"cmp"
 	"slices"
 	"time"
@@ -73,16 +74,17 @@ func (r *Repairs) Heard(node string, haves []Have, now time.Time) {
 	}
 }
 
-// Lacking reports whether any of what another node holds is newer than, or other content than, what is held.
+// Lacking reports whether any of what another node holds is newer than what is held, or other content that would replace it.
 func Lacking(s Source, haves []Have) bool {
 	return slices.ContainsFunc(haves, func(h Have) bool { return lacking(s, h) })
 }
 
-// lacking does not count confirmations: they are not worth a repair.
+// lacking does not count confirmations: they are not worth a repair. Of two contents of one version the one with the larger digest stays:
+// who holds that would pull the other in vain, again and again.
 func lacking(s Source, h Have) bool {
 	held, _ := s.Origin(h.Origin)
 	order := h.Version.Compare(held.Version)
-	return order > 0 || order == 0 && !h.Version.IsZero() && differ(s, h)
+	return order > 0 || order == 0 && !h.Version.IsZero() && differ(s, h) && bytes.Compare(h.Digest, s.Digest(h.Origin)) > 0
 }
 
 // Due is when Take may have something to return.

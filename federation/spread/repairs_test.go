@@ -79,3 +79,32 @@ func TestRepairsAreBounded(t *testing.T) {
 		t.Errorf("%d are lacking", len(haves))
 	}
 }
+
+// TestOneOfTwoContentsIsRepaired has two nodes hold other contents of one version, as two writers leave them: exactly the one whose
+// content gives way pulls. The other would follow its peer for nothing until the repair's time is over, while other repairs wait.
+func TestOneOfTwoContentsIsRepaired(t *testing.T) {
+	nodes := map[string]*catalog.Catalog{}
+	for _, name := range []string{"a", "b"} {
+		nodes[name] = catalog.New(catalog.Limits{})
+		nodes[name].Merge(model.Batch{
+			Origin: "north", Full: true, To: model.Version{Incarnation: 1, Epoch: 1, Seq: 1}, Instance: name,
+			Upserts: []model.SignedRecord{{Key: "k", Record: []byte(name)}},
+		})
+	}
+	var pulls []string
+	for name, other := range map[string]string{"a": "b", "b": "a"} {
+		said, _ := Summary(nodes[other], "", 10)
+		r := NewRepairs(nodes[name], DefaultTiming())
+		r.Heard(other, said, start)
+		if from, _ := r.Take(start.Add(DefaultTiming().Stale)); from != "" {
+			pulls = append(pulls, name)
+			full, _ := nodes[from].Full("north")
+			if out := nodes[name].Merge(full); !out.Changed {
+				t.Errorf("%s pulled in vain", name)
+			}
+		}
+	}
+	if len(pulls) != 1 {
+		t.Errorf("%v pull, want one of the two", pulls)
+	}
+}
