@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/hanse-mesh/hanse/api/model"
 	"github.com/hanse-mesh/hanse/cluster-agent/verdict"
 )
 
@@ -35,6 +37,8 @@ type task struct {
 	// target and own are copies, because the gateway's may change while the task runs.
 	target Target
 	own    verdict.Own
+	// place is how many tasks of its cluster run or come before it.
+	place int
 }
 
 // Run probes until ctx ends and then returns nil, when the last probe has returned.
@@ -60,7 +64,7 @@ func (p *Prober) Run(ctx context.Context) error {
 }
 
 // due marks what is due and within the bound of concurrency as busy and returns it, with the time to look again. What does not fit
-// is started when a running task ends, the longest waiting first.
+// is started when a running task ends, as fair says.
 func (p *Prober) due() (due []task, next time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -86,10 +90,11 @@ func (p *Prober) due() (due []task, next time.Time) {
 			consider(pt.probe, task{gateway: g, target: g.target, address: a, own: pt.own})
 		}
 	}
-	slices.SortFunc(due, func(a, b task) int { return a.at.Compare(b.at) })
+	due = p.fair(due)
 	due = due[:min(len(due), max(0, p.cfg.Concurrency-p.running))]
 	p.running += len(due)
 	for _, t := range due {
+		p.busy[t.target.Cluster]++
 		if t.address.IsValid() {
 			t.gateway.points[t.address].probe.busy = true
 		} else {
@@ -97,6 +102,20 @@ func (p *Prober) due() (due []task, next time.Time) {
 		}
 	}
 	return due, next
+}
+
+// fair orders tasks so that no cluster runs more than another one that waits: the gateways of one that all hang would else hold up the
+// probes of all others. Within a cluster those that have waited longest come first. p.mu is held.
+func (p *Prober) fair(due []task) []task {
+	slices.SortFunc(due, func(a, b task) int { return a.at.Compare(b.at) })
+	places := map[model.ClusterName]int{}
+	for i := range due {
+		cluster := due[i].target.Cluster
+		due[i].place = p.busy[cluster] + places[cluster]
+		places[cluster]++
+	}
+	slices.SortStableFunc(due, func(a, b task) int { return cmp.Compare(a.place, b.place) })
+	return due
 }
 
 func (p *Prober) perform(ctx context.Context, t task) {
@@ -108,6 +127,9 @@ func (p *Prober) perform(ctx context.Context, t task) {
 	}
 	p.mu.Lock()
 	p.running--
+	if p.busy[t.target.Cluster]--; p.busy[t.target.Cluster] == 0 {
+		delete(p.busy, t.target.Cluster)
+	}
 	p.mu.Unlock()
 	if changed {
 		poke(p.changed)

@@ -86,8 +86,9 @@ type Prober struct {
 	mu       sync.Mutex
 	gateways map[gatewayKey]*gateway
 	answers  map[string][]netip.Addr
-	// running counts the probes and lookups in flight, probes all that have ended.
+	// running counts the probes and lookups in flight, busy those of each cluster, probes all that have ended.
 	running int
+	busy    map[model.ClusterName]int
 	probes  uint64
 }
 
@@ -129,7 +130,7 @@ func New(cfg Config) *Prober {
 	cfg.Thresholds = cmp.Or(cfg.Thresholds, verdict.DefaultThresholds)
 	p := &Prober{
 		cfg: cfg, wake: make(chan struct{}, 1), changed: make(chan struct{}, 1),
-		gateways: map[gatewayKey]*gateway{}, answers: map[string][]netip.Addr{},
+		gateways: map[gatewayKey]*gateway{}, answers: map[string][]netip.Addr{}, busy: map[model.ClusterName]int{},
 	}
 	maps.Copy(p.answers, cfg.Answers)
 	return p

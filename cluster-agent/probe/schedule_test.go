@@ -140,6 +140,40 @@ func TestConcurrencyIsBounded(t *testing.T) {
 	}
 }
 
+// TestOneClusterHoldsUpNoOther drives the schedule without Run: however many gateways of one cluster hang, a place that becomes free goes
+// to the cluster that has the fewest.
+func TestOneClusterHoldsUpNoOther(t *testing.T) {
+	c := clock.NewFake(time.Unix(0, 0))
+	p := New(Config{
+		Concurrency: 4, Clock: c, Logger: slog.New(slog.DiscardHandler),
+		Dial: func(context.Context, netip.AddrPort) (net.Conn, error) { return nil, errRefused },
+	})
+	var targets []Target
+	for i := range 50 {
+		tg := target(fmt.Sprintf("192.0.2.%d", i))
+		tg.Gateway = fmt.Sprint("g", i)
+		targets = append(targets, tg)
+	}
+	p.SetTargets(targets)
+	hanging, _ := p.due()
+	c.Advance(time.Second)
+	other := target("198.51.100.1")
+	other.Cluster = "uri"
+	p.SetTargets(append(targets, other))
+	for range 10 {
+		// One of those that hang is given up, which makes room for one.
+		p.perform(t.Context(), hanging[0])
+		next, _ := p.due()
+		if len(next) != 1 || next[0].target.Cluster != "uri" {
+			t.Fatalf("the free place goes to %+v", next)
+		}
+		p.perform(t.Context(), next[0])
+		more, _ := p.due()
+		hanging = append(hanging[1:], more...)
+		c.Advance(2 * time.Second)
+	}
+}
+
 func TestAHangingGatewayIsNamedSo(t *testing.T) {
 	hang := func(ctx context.Context) error {
 		<-ctx.Done()
