@@ -19,6 +19,7 @@ import (
 	"github.com/hanse-mesh/hanse/gateway/route"
 	"github.com/hanse-mesh/hanse/gateway/snapshot"
 	"github.com/hanse-mesh/hanse/internal/clock"
+	"github.com/hanse-mesh/hanse/trust/authz"
 	"github.com/hanse-mesh/hanse/trust/bundle"
 	"github.com/hanse-mesh/hanse/trust/records"
 )
@@ -91,9 +92,16 @@ func newSiteCore(m member, dir string, c clock.Clock, logger *slog.Logger) *site
 	return core
 }
 
-// verify checks a record of another cluster against the key that the federation holds for that member. It is called with the lock held.
+// verify checks a record of another cluster against the key that the federation holds for that member, and what it claims of gateways:
+// only the node that the cluster publishes at leaves out what does not count. What depends on rules, which change, is judged when it is
+// used. It is called with the lock held.
 func (c *siteCore) verify(origin model.ClusterName, r model.SignedRecord) (model.Record, error) {
-	return records.Verify(c.memberOf(origin).AgentKey, origin, r)
+	m := c.memberOf(origin)
+	rec, err := records.Verify(m.AgentKey, origin, r)
+	if err != nil || rec.Service != nil {
+		return rec, err
+	}
+	return rec, authz.CheckRecord(m, nil, rec)
 }
 
 // open reports whether membership and rules, as far as they are known here, let this cluster see a service of another one. It is called

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -10,6 +12,7 @@ import (
 	"github.com/hanse-mesh/hanse/cluster-agent/source"
 	"github.com/hanse-mesh/hanse/cluster-agent/uplink"
 	"github.com/hanse-mesh/hanse/federation/state"
+	"github.com/hanse-mesh/hanse/trust/records"
 )
 
 // opened adds a rule by which everybody may export everything to everybody.
@@ -311,5 +314,49 @@ func TestWhatTheDiskKnewIsServedAtOnce(t *testing.T) {
 	s.await("kick")
 	if len(s.out.targets) != 1 {
 		t.Errorf("gateways to probe: %+v", s.out.targets)
+	}
+}
+
+// TestGatewaysThatCannotBeDialledDoNotCount has a record pass by a node that did not judge it: only the one that a cluster publishes at does.
+func TestGatewaysThatCannotBeDialledDoNotCount(t *testing.T) {
+	own, us := newPeer(t, "eu", 1), newPeer(t, "us", 2)
+	s := newSite(t, t.TempDir(), own)
+	s.State(opened(view(t, own, us)).Proto(false))
+	b := us.offers(t, 1, "pay")
+	zoned, err := records.Sign(us.agent, model.Record{Cluster: us.Name, Version: b.To, Gateways: []model.Gateway{
+		{Name: "gw", Address: "fe80::1%eth0", Port: 7722, Locality: model.Locality{Region: "us"}},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Upserts[0] = zoned
+	s.Import(b)
+	if got := s.targets(); len(got) != 0 || len(s.imports.All()[0].Refused) != 1 {
+		t.Errorf("probed: %+v, refused: %q", got, s.imports.All()[0].Refused)
+	}
+}
+
+// TestNewNamesDoNotUseUpTheVirtualAddresses is about a cluster whose services have ever new names.
+func TestNewNamesDoNotUseUpTheVirtualAddresses(t *testing.T) {
+	own, us := newPeer(t, "eu", 1), newPeer(t, "us", 2)
+	s := newSite(t, t.TempDir(), own)
+	s.source(all(workload("cart-1", "cart")))
+	s.State(opened(view(t, own, us)).Proto(false))
+	s.allot()
+	cart := model.ServiceKey{Namespace: "shop", Name: "cart"}
+	address := s.vips[cart]
+	gone := map[model.ServiceKey]netip.Addr{cart: address}
+	for a := model.VIPRange.Addr().Next(); len(gone) < maxVIPs; a = a.Next() {
+		if a != address {
+			gone[model.ServiceKey{Namespace: "shop", Name: fmt.Sprint("s", len(gone))}] = a
+		}
+	}
+	s.vips = gone
+	if s.allot(); len(s.vips) != maxVIPs {
+		t.Errorf("%d addresses although nothing is new", len(s.vips))
+	}
+	s.Import(us.offers(t, 1, "pay"))
+	if s.allot(); len(s.vips) != 2 || s.vips[cart] != address {
+		t.Errorf("%d addresses, cart has %v and had %v", len(s.vips), s.vips[cart], address)
 	}
 }

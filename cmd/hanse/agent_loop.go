@@ -139,12 +139,16 @@ func (c *siteCore) climb(now time.Time) (bool, time.Time) {
 	return len(moved) > 0, at
 }
 
+// maxVIPs is how many virtual addresses there are before those of services that are gone are given up.
+const maxVIPs = 50_000
+
 // allot keeps the virtual addresses of what can be called.
 func (c *siteCore) allot() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	var fresh []model.ServiceKey
+	var known, fresh []model.ServiceKey
 	note := func(k model.ServiceKey) {
+		known = append(known, k)
 		if a, held := c.vips[k]; !held || !model.VIPRange.Contains(a) {
 			fresh = append(fresh, k)
 		}
@@ -164,8 +168,12 @@ func (c *siteCore) allot() {
 	if len(fresh) == 0 {
 		return
 	}
-	// Addresses of services that are gone are kept: their return should not surprise a caller that has resolved them.
-	next := vip.Allot(c.vips, slices.AppendSeq(fresh, maps.Keys(c.vips)), model.VIPRange)
+	// Addresses of services that are gone are kept: their return should not surprise a caller that has resolved them. Of a cluster that
+	// publishes under ever new names they would use up the range.
+	if len(fresh)+len(c.vips) <= maxVIPs {
+		known = slices.AppendSeq(fresh, maps.Keys(c.vips))
+	}
+	next := vip.Allot(c.vips, known, model.VIPRange)
 	if !vip.Same(next, c.vips) {
 		c.vips = next
 		c.unsaved[cacheFile] = true
