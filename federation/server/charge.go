@@ -17,8 +17,9 @@ const (
 	messageRate, messageBurst = 200, 400
 	byteRate, byteBurst       = 16 << 20, 32 << 20
 	recordRate, recordBurst   = 5_000, 25_000
-	// Asking for an origin anew and proposing a bundle cost more than they weigh.
-	resyncWeight, bundleWeight = 5, 20
+	// Asking for an origin anew, proposing a bundle and changing what is refused cost more than they weigh: all importers' sessions look
+	// through everything after the latter, and tell the origin in full.
+	resyncWeight, bundleWeight, refusalWeight = 5, 20, 20
 	// maxSessions is how many sessions one cluster has at one node: replicas, and connections that are cut off but not yet noticed.
 	maxSessions = 8
 )
@@ -55,8 +56,14 @@ func newAccount(now time.Time) *account {
 	return &account{messages: full(messageRate, messageBurst), bytes: full(byteRate, byteBurst), records: full(recordRate, recordBurst)}
 }
 
-// charge books a message and returns how long its session must not read on.
-func (a *account) charge(m *hansev1.SessionRequest, now time.Time) time.Duration {
+// consequence is what a message has cost beside itself: whether it changed what is refused, and then how many records are told again.
+type consequence struct {
+	refusals bool
+	records  int
+}
+
+// charge books a message with its consequence and returns how long its session must not read on.
+func (a *account) charge(m *hansev1.SessionRequest, c consequence, now time.Time) time.Duration {
 	weight, records := 1, 0
 	switch m := m.GetMessage().(type) {
 	case *hansev1.SessionRequest_Batch:
@@ -65,6 +72,9 @@ func (a *account) charge(m *hansev1.SessionRequest, now time.Time) time.Duration
 		weight = resyncWeight
 	case *hansev1.SessionRequest_Bundle:
 		weight = bundleWeight
+	}
+	if c.refusals {
+		weight, records = refusalWeight, records+c.records
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -111,7 +121,8 @@ func (a *accounts) slowed(cluster model.ClusterName) (count uint64, last time.Ti
 // pay charges the cluster for a message and reads nothing further until that is paid for: the agent's stream fills up, and the agent goes
 // on with its newest state when there is room. Nothing is lost.
 func (x *session) pay(ctx context.Context, m *hansev1.SessionRequest) {
-	wait := x.account.charge(m, x.server.cfg.Clock.Now())
+	wait := x.account.charge(m, x.caused, x.server.cfg.Clock.Now())
+	x.caused = consequence{}
 	if wait == 0 {
 		return
 	}

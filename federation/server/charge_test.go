@@ -57,19 +57,23 @@ func TestWhatIsChargedForWhat(t *testing.T) {
 		message *hansev1.SessionRequest
 		times   int
 		slowed  bool
+		caused  consequence
 	}{
-		"heartbeats":             {batch(0), messageBurst, false},
-		"too many heartbeats":    {batch(0), messageBurst + 1, true},
-		"the largest state":      {batch(20_000), 1, false},
-		"it, again":              {batch(20_000), 2, true},
-		"large ones":             {&hansev1.SessionRequest{Message: &hansev1.SessionRequest_Batch{Batch: &hansev1.Batch{Upserts: []*hansev1.SignedRecord{{Record: make([]byte, 17<<20)}}}}}, 2, true},
-		"asking again":           {&hansev1.SessionRequest{Message: &hansev1.SessionRequest_Resync{}}, messageBurst / resyncWeight, false},
-		"asking again and again": {&hansev1.SessionRequest{Message: &hansev1.SessionRequest_Resync{}}, messageBurst/resyncWeight + 1, true},
-		"bundles":                {&hansev1.SessionRequest{Message: &hansev1.SessionRequest_Bundle{}}, messageBurst/bundleWeight + 1, true},
+		"heartbeats":                            {batch(0), messageBurst, false, consequence{}},
+		"too many heartbeats":                   {batch(0), messageBurst + 1, true, consequence{}},
+		"the largest state":                     {batch(20_000), 1, false, consequence{}},
+		"it, again":                             {batch(20_000), 2, true, consequence{}},
+		"large ones":                            {&hansev1.SessionRequest{Message: &hansev1.SessionRequest_Batch{Batch: &hansev1.Batch{Upserts: []*hansev1.SignedRecord{{Record: make([]byte, 17<<20)}}}}}, 2, true, consequence{}},
+		"asking again":                          {&hansev1.SessionRequest{Message: &hansev1.SessionRequest_Resync{}}, messageBurst / resyncWeight, false, consequence{}},
+		"asking again and again":                {&hansev1.SessionRequest{Message: &hansev1.SessionRequest_Resync{}}, messageBurst/resyncWeight + 1, true, consequence{}},
+		"bundles":                               {&hansev1.SessionRequest{Message: &hansev1.SessionRequest_Bundle{}}, messageBurst/bundleWeight + 1, true, consequence{}},
+		"one record that is refused, in turn":   {batch(1), messageBurst / refusalWeight, false, consequence{refusals: true, records: 2}},
+		"too often":                             {batch(1), messageBurst/refusalWeight + 1, true, consequence{refusals: true, records: 2}},
+		"beside many that all are told with it": {batch(1), 2, true, consequence{refusals: true, records: 20_000}},
 	} {
 		a := newAccount(start)
 		for range c.times {
-			a.charge(c.message, start)
+			a.charge(c.message, c.caused, start)
 		}
 		if (a.slowed > 0) != c.slowed {
 			t.Errorf("%s: slowed down %d times", name, a.slowed)
@@ -107,4 +111,22 @@ func TestTooManyBatchesAreReadLater(t *testing.T) {
 	if got := f.nodes["n1"].Feed(o); got.Slowed == 0 || got.SlowedDown {
 		t.Errorf("a minute later the feed is %+v", got)
 	}
+}
+
+// TestChangedRefusalsArePaidFor has a record be refused and not, in turn: importers are told everything again each time.
+func TestChangedRefusalsArePaidFor(t *testing.T) {
+	f := newFederation(t)
+	f.putRule("all", toAll)
+	l := f.connect(t, "n1", f.join("alpha"), "i1")
+	f.clock.forget()
+	l.publish(nil, l.service("shop", "cart"))
+	for n := range messageBurst / refusalWeight {
+		r := l.service("shop", "pay")
+		if n%2 == 0 {
+			r.Service.Identities = []string{model.WorkloadID("beta.acme", "shop", "pay")}
+		}
+		l.publish(nil, r)
+	}
+	// All but the first together cost the burst, so that with it one more is owed.
+	f.clock.waitFor(f.ctx, t, time.Second/messageRate)
 }

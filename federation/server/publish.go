@@ -137,8 +137,13 @@ func (x *session) judge(own model.Cluster, rules []policy.ExportRule, b model.Ba
 		x.accepted.records[signed.Key] = r
 		x.accepted.decide(own, rules, signed.Key)
 	}
+	told := len(x.accepted.records)
 	x.mu.Unlock()
-	x.postRefusals(true)
+	if b.Full {
+		// It is told in full in any case, and has been paid for.
+		told = 0
+	}
+	x.caused = consequence{refusals: x.postRefusals(true), records: told}
 }
 
 // rejudge decides anew which of the published records count under changed rules or membership.
@@ -177,14 +182,16 @@ func readRecord(own model.Cluster, signed model.SignedRecord, to model.Version) 
 	return r
 }
 
-// postRefusals publishes the refusals of the session and has the agent told when they have changed.
-func (x *session) postRefusals(publishes bool) {
+// postRefusals publishes the refusals of the session, has the agent told when they have changed, and reports whether they have.
+func (x *session) postRefusals(publishes bool) bool {
 	x.mu.Lock()
 	reasons := maps.Clone(x.accepted.refused)
 	x.mu.Unlock()
-	if x.server.refusals.set(x, reasons, publishes) {
-		x.log.Info("refused records changed", "count", len(reasons))
-		// The outbox's own change cannot fail.
-		_ = x.note(func(o *outbox) error { o.refused = true; return nil })
+	if !x.server.refusals.set(x, reasons, publishes) {
+		return false
 	}
+	x.log.Info("refused records changed", "count", len(reasons))
+	// The outbox's own change cannot fail.
+	_ = x.note(func(o *outbox) error { o.refused = true; return nil })
+	return true
 }

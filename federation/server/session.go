@@ -39,8 +39,9 @@ type session struct {
 	key      []byte
 	protocol uint32
 	account  *account
-	// slowed is set once the reader had to wait for the account.
+	// slowed is set once the reader had to wait for the account; caused is what the message that it handles is charged for.
 	slowed bool
+	caused consequence
 
 	// kick wakes the writer; it holds one signal.
 	kick chan struct{}
