@@ -39,6 +39,8 @@ type task struct {
 	own    verdict.Own
 	// place is how many tasks of its cluster run or come before it.
 	place int
+	// first is set when nothing has been asked there before.
+	first bool
 }
 
 // Run probes until ctx ends and then returns nil, when the last probe has returned.
@@ -84,21 +86,23 @@ func (p *Prober) due() (due []task, next time.Time) {
 	}
 	for _, g := range p.gateways {
 		if g.host != "" {
-			consider(g.lookup, task{gateway: g, target: g.target})
+			consider(g.lookup, task{gateway: g, target: g.target, first: !g.looked})
 		}
 		for a, pt := range g.points {
-			consider(pt.probe, task{gateway: g, target: g.target, address: a, own: pt.own})
+			consider(pt.probe, task{gateway: g, target: g.target, address: a, own: pt.own, first: pt.began.IsZero()})
 		}
 	}
-	due = p.fair(due)
-	due = due[:min(len(due), max(0, p.cfg.Concurrency-p.running))]
+	due, again := p.admit(p.fair(due), now)
+	if !again.IsZero() && again.Before(next) {
+		next = again
+	}
 	p.running += len(due)
 	for _, t := range due {
 		p.busy[t.target.Cluster]++
 		if t.address.IsValid() {
 			t.gateway.points[t.address].probe.busy = true
 		} else {
-			t.gateway.lookup.busy = true
+			t.gateway.lookup.busy, t.gateway.looked = true, true
 		}
 	}
 	return due, next

@@ -86,9 +86,11 @@ type Prober struct {
 	mu       sync.Mutex
 	gateways map[gatewayKey]*gateway
 	answers  map[string][]netip.Addr
-	// running counts the probes and lookups in flight, busy those of each cluster, probes all that have ended.
+	// running counts the probes and lookups in flight, busy those of each cluster, probes all that have ended. firsts is what each
+	// cluster may still have asked that was not asked before; one that is absent may have everything.
 	running int
 	busy    map[model.ClusterName]int
+	firsts  map[model.ClusterName]allowance
 	probes  uint64
 }
 
@@ -103,6 +105,8 @@ type gateway struct {
 	// host is empty when the target's address is an IP address.
 	host   string
 	lookup schedule
+	// looked is set once the host has been asked for.
+	looked bool
 	points map[netip.Addr]*point
 	failed bool
 }
@@ -131,6 +135,7 @@ func New(cfg Config) *Prober {
 	p := &Prober{
 		cfg: cfg, wake: make(chan struct{}, 1), changed: make(chan struct{}, 1),
 		gateways: map[gatewayKey]*gateway{}, answers: map[string][]netip.Addr{}, busy: map[model.ClusterName]int{},
+		firsts: map[model.ClusterName]allowance{},
 	}
 	maps.Copy(p.answers, cfg.Answers)
 	return p

@@ -196,3 +196,41 @@ func TestAHangingGatewayIsNamedSo(t *testing.T) {
 		t.Error(o.Err)
 	}
 }
+
+// TestNewAddressesAreBounded has one cluster rename its gateways all the time: how often it has strangers asked stays bounded, and the
+// gateway of another cluster is asked as if nothing happened.
+func TestNewAddressesAreBounded(t *testing.T) {
+	c := clock.NewFake(time.Unix(0, 0))
+	asked := map[netip.AddrPort]int{}
+	p := New(Config{
+		Clock: c, Logger: slog.New(slog.DiscardHandler),
+		Dial: func(_ context.Context, to netip.AddrPort) (net.Conn, error) {
+			asked[to]++
+			return nil, errRefused
+		},
+	})
+	honest := target("192.0.2.1")
+	honest.Cluster = "honest"
+	const seconds = 20
+	for tick := range 10 * seconds {
+		targets := []Target{honest}
+		for i := range 64 {
+			hostile := target(fmt.Sprintf("198.51.%d.%d", tick%250, i))
+			hostile.Gateway = fmt.Sprintf("gw-%d-%d", tick, i)
+			targets = append(targets, hostile)
+		}
+		p.SetTargets(targets)
+		due, _ := p.due()
+		for _, d := range due {
+			p.perform(t.Context(), d)
+		}
+		c.Advance(100 * time.Millisecond)
+	}
+	own := asked[netip.AddrPortFrom(netip.MustParseAddr("192.0.2.1"), honest.Port)]
+	if strangers := len(asked) - 1; strangers < firstBurst || strangers > firstBurst+seconds*firstRate {
+		t.Errorf("%d addresses were asked in %d s, of which none need be", strangers, seconds)
+	}
+	if own < seconds/2 {
+		t.Errorf("the other cluster's gateway was probed %d times in %d s", own, seconds)
+	}
+}
