@@ -44,6 +44,7 @@ var (
 	aliveDesc    = metricDesc("gossip_alive_nodes", "other nodes that are taken for alive")
 	batchesDesc  = metricDesc("catalog_batches_total", "batches that were offered of an origin", "origin")
 	bytesDesc    = metricDesc("catalog_bytes_total", "bytes of the records in batches that were offered of an origin", "origin")
+	clonesDesc   = metricDesc("catalog_clones_total", "batches of an origin as which two processes publish", "origin")
 	refusedDesc  = metricDesc("catalog_refused_total", "batches of an origin that exceeded a limit", "origin")
 )
 
@@ -74,6 +75,7 @@ func (g gossipMetrics) Collect(out chan<- prometheus.Metric) {
 	for origin, c := range g.charges() {
 		out <- prometheus.MustNewConstMetric(batchesDesc, prometheus.CounterValue, float64(c.Batches), string(origin))
 		out <- prometheus.MustNewConstMetric(bytesDesc, prometheus.CounterValue, float64(c.Bytes), string(origin))
+		out <- prometheus.MustNewConstMetric(clonesDesc, prometheus.CounterValue, float64(c.Clones), string(origin))
 		out <- prometheus.MustNewConstMetric(refusedDesc, prometheus.CounterValue, float64(c.Refused), string(origin))
 	}
 }

@@ -153,8 +153,11 @@ func (m *Mesh) take(f following, message *hansev1.SyncResponse) {
 }
 
 func (m *Mesh) refuse(f following, err error) {
-	m.cfg.Logger.Warn("what a federation node tells is refused", "node", f.node, "error", err)
-	m.count(func(s *Stats) { s.Refused++ })
+	times := uint64(0)
+	m.count(func(s *Stats) { s.Refused++; times = s.Refused })
+	if worthTelling(times) {
+		m.cfg.Logger.Warn("what a federation node tells is refused", "node", f.node, "error", err, "times", times)
+	}
 }
 
 // ask sends the requests, apart from the receiving side, so that neither peer waits for the other to read.

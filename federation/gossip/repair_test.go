@@ -14,7 +14,8 @@ import (
 	"github.com/hanse-mesh/hanse/internal/clock"
 )
 
-// repairing returns a mesh that knows of another one and does nothing but repair, on a clock that stands still.
+// repairing returns a mesh that knows of another one and does nothing but repair, on a clock that stands still. It does not ask for what
+// is late on the streams that it has.
 func (w *world) repairing() (m, other *Mesh, now *clock.Fake) {
 	w.Helper()
 	now = clock.NewFake(w.began)
@@ -24,7 +25,6 @@ func (w *world) repairing() (m, other *Mesh, now *clock.Fake) {
 	ctx, cancel := context.WithCancel(w.ctx)
 	var tasks sync.WaitGroup
 	tasks.Go(func() { m.repairAll(ctx) })
-	tasks.Go(func() { m.asks.run(ctx) })
 	w.Cleanup(func() { cancel(); tasks.Wait() })
 	return m, other, now
 }

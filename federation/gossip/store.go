@@ -38,18 +38,18 @@ func (s *Store) Offer(b model.Batch) catalog.Outcome {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	out := s.catalog.Merge(b)
-	s.charge(b, out)
+	charge := s.charge(b, out)
 	if out.Changed || out.Refreshed {
 		for sub := range s.subscribers {
 			sub.dirty.put(b.Origin, struct{}{})
 		}
 	}
-	if out.Clone {
+	if out.Clone && worthTelling(charge.Clones) {
 		s.logger.Error("two processes publish as one cluster: stop one of them, or give it a data folder of its own",
-			"cluster", b.Origin, "version", b.To, "instance", b.Instance)
+			"cluster", b.Origin, "version", b.To, "instance", b.Instance, "times", charge.Clones)
 	}
-	if out.Err != nil {
-		s.logger.Warn("batch refused", "cluster", b.Origin, "error", out.Err)
+	if out.Err != nil && worthTelling(charge.Refused) {
+		s.logger.Warn("batch refused", "cluster", b.Origin, "error", out.Err, "times", charge.Refused)
 	}
 	return out
 }
