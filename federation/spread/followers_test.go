@@ -68,7 +68,7 @@ func TestTheSecondToBringABatchIsPruned(t *testing.T) {
 	expect(t, "what was under way", a.take("b", b))
 	a.wait(a.timing.Patience)
 	expect(t, "one that goes on is told again", a.take("b", b), "b: prune x")
-	if got := a.Eager("x"); !slices.Equal(got, []string{"a", "c"}) {
+	if got := a.eagerStreams("x"); !slices.Equal(got, []string{"a", "c"}) {
 		t.Errorf("eager: %v", got)
 	}
 }
@@ -82,7 +82,7 @@ func TestTheLastEagerLinkStays(t *testing.T) {
 	expect(t, "second echo", a.take("b", b), "b: prune x")
 	expect(t, "third echo", a.take("c", b), "c: prune x")
 	expect(t, "first again", a.take("a", b))
-	if got := a.Eager("x"); !slices.Equal(got, []string{"a"}) {
+	if got := a.eagerStreams("x"); !slices.Equal(got, []string{"a"}) {
 		t.Errorf("eager: %v", got)
 	}
 }

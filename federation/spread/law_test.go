@@ -156,7 +156,7 @@ func TestALostLinkIsReplacedAtOnce(t *testing.T) {
 	}
 	n.run(time.Second)
 	c := n.nodes["c"]
-	if fed := c.followers.Eager("x"); !slices.Equal(fed, []string{"a"}) {
+	if fed := c.followers.eagerStreams("x"); !slices.Equal(fed, []string{"a"}) {
 		t.Fatalf("c is fed by %v", fed)
 	}
 	n.cut("c", "a")

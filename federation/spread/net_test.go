@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"testing"
 	"time"
 
 	"github.com/hanse-mesh/hanse/api/model"
@@ -208,7 +207,7 @@ func (n *network) ask(by *node, requests []Request) {
 // fed demands that no origin is without an eager stream while there is one.
 func (n *network) fed(at *node) {
 	for _, o := range at.catalog.Origins() {
-		if len(at.followers.streams) > 0 && len(at.followers.Eager(o.Name)) == 0 {
+		if len(at.followers.streams) > 0 && len(at.followers.eagerStreams(o.Name)) == 0 {
 			n.t.Fatalf("%s has no eager stream for %s, of %d", at.name, o.Name, len(at.followers.streams))
 		}
 	}
@@ -288,4 +287,14 @@ func (w *writer) confirm(n *network) model.Batch {
 	return b
 }
 
-var _ fataler = (*testing.T)(nil)
+// eagerStreams lists the streams by which an origin's changes are pushed to this node, sorted.
+func (f *Followers) eagerStreams(origin model.ClusterName) []string {
+	var out []string
+	for stream := range f.streams {
+		if o := f.origins[origin]; o == nil || o.links[stream] == nil || !o.links[stream].pruned {
+			out = append(out, stream)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
