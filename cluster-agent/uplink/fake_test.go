@@ -75,8 +75,16 @@ func (n *node) Session(stream hansev1.FederationService_SessionServer) error {
 	}
 }
 
-// accept waits for a session, reads its hello and welcomes it.
+// accept is greet by a node that holds nothing of the cluster.
 func (n *node) accept(t *testing.T, w *hansev1.SessionWelcome) *talk {
+	t.Helper()
+	s := n.greet(t, w)
+	s.send(&hansev1.SessionResponse{Message: &hansev1.SessionResponse_Publisher{Publisher: &hansev1.Publisher{}}})
+	return s
+}
+
+// greet waits for a session, reads its hello and welcomes it.
+func (n *node) greet(t *testing.T, w *hansev1.SessionWelcome) *talk {
 	t.Helper()
 	s := receive(t, "a session", n.sessions)
 	s.t = t

@@ -31,9 +31,13 @@ type sender struct {
 	bundles int
 	// beat is when the next batch is due; epochAt the earliest time of the next epoch.
 	beat, epochAt time.Time
+	// unheard is until when the node's first word about the publisher is waited for; zero once it has come.
+	unheard time.Time
 }
 
-func newSender(s *session) *sender { return &sender{session: s, sent: map[string]struct{}{}} }
+func newSender(s *session) *sender {
+	return &sender{session: s, sent: map[string]struct{}{}, unheard: s.waitsForWord()}
+}
 
 // run sends whatever there is as soon as it is there: no timer stands in the way of a change.
 func (s *sender) run(ctx context.Context) error {
@@ -83,6 +87,9 @@ func (s *sender) publish(ctx context.Context, republish bool) (next time.Time, e
 	complete, whole := s.up.want.ready()
 	if !complete {
 		return now.Add(heartbeat), nil
+	}
+	if now.Before(s.unheard) {
+		return s.unheard, nil
 	}
 	if may, at := s.up.tenure.May(now); !may {
 		return s.yield(ctx, now, at)

@@ -11,6 +11,15 @@ import (
 // tellsPublisher is the first protocol in which a node tells who publishes.
 const tellsPublisher = 2
 
+// waitsForWord is until when a session publishes nothing unless its node has told who does; zero is no time. A process that has published
+// before may have been cut off for long, or frozen, and another one may have taken over; one that has just started takes over itself.
+func (s *session) waitsForWord() time.Time {
+	if s.up.tenure.Published().IsZero() || s.welcome.GetProtocol() < tellsPublisher {
+		return time.Time{}
+	}
+	return s.up.cfg.Clock.Now().Add(heartbeat)
+}
+
 // hear takes what the node has told of the publisher. A word about another membership of the cluster's name says nothing about this one.
 func (s *sender) hear() error {
 	now := s.up.cfg.Clock.Now()
@@ -21,6 +30,7 @@ func (s *sender) hear() error {
 		}
 		return nil
 	}
+	s.unheard = time.Time{}
 	if w.Held.Incarnation != s.welcome.GetIncarnation() {
 		w = &tenure.Word{}
 	}

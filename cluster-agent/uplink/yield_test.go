@@ -72,6 +72,26 @@ func TestASupersededAgentStaysSoInTheNextSession(t *testing.T) {
 	s.expect("3.1 full")
 }
 
+// A process that was frozen while another one took over learns that before it publishes; a node that says nothing does not stop it.
+func TestAProcessThatHasPublishedHearsFirst(t *testing.T) {
+	n := newNode(t)
+	r := start(t, []*node{n}, realTime)
+	r.Publish([]model.Record{service("pay", 1)}, nil)
+	r.SetComplete()
+	s := n.greet(t, welcome())
+	s.expect("1.1 full +pay=1.1 1")
+	s.end <- nil
+	s = n.greet(t, welcome())
+	s.tellPublisher("other", 2, 1, true)
+	s.expect("1.1")
+	s.tellPublisher("other", 2, 1, false)
+	s.expect("3.1 full +pay=3.1 1")
+	s.tellPublisher("i1", 3, 1, true)
+	s.end <- nil
+	s = n.greet(t, welcome())
+	s.expect("4.1 full +pay=4.1 1")
+}
+
 func TestAWordAboutAnotherMembershipCountsForNothing(t *testing.T) {
 	n := newNode(t)
 	r := start(t, []*node{n})
