@@ -54,6 +54,8 @@ func (u *Uplink) session(ctx context.Context, address string) (welcomed bool, er
 		return false, fmt.Errorf("opening a session with %s: %w", address, err)
 	}
 	node := bounded(s.welcome.GetNode())
+	u.enter(s)
+	defer u.enter(nil)
 	u.connected(node, address, true)
 	defer u.connected(node, address, false)
 	defer u.want.unfollow()
@@ -64,6 +66,13 @@ func (u *Uplink) session(ctx context.Context, address string) (welcomed bool, er
 		return nil
 	})
 	return true, fmt.Errorf("session with node %s: %w", node, err)
+}
+
+// enter notes the session that stands; nil is none.
+func (u *Uplink) enter(s *session) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.current = s
 }
 
 func (u *Uplink) connected(node, address string, connected bool) {

@@ -171,3 +171,23 @@ func TestRefusedClusterSlowsDown(t *testing.T) {
 	receive(t, "the long pause", c.long)
 	n.accept(t, welcome())
 }
+
+func TestAnOriginIsAskedForOnRequest(t *testing.T) {
+	n := newNode(t)
+	r := start(t, []*node{n})
+	// Without a session there is nobody to ask.
+	r.Resync("zug")
+	s := n.accept(t, welcome())
+	r.handler.expect(t, "connected n1 true")
+	r.Resync("zug")
+	r.Resync("zug")
+	if got := s.read().GetResync().GetOrigin(); got != "zug" {
+		t.Fatalf("asked for %q, want zug", got)
+	}
+	s.importBatch(&hansev1.Batch{Origin: "zug", Full: true, To: &hansev1.Version{Incarnation: 1, Epoch: 1, Seq: 1}})
+	r.handler.expect(t, "import zug")
+	r.Resync("bern")
+	if got := s.read().GetResync().GetOrigin(); got != "bern" {
+		t.Fatalf("asked for %q, want bern: zug was asked for twice", got)
+	}
+}

@@ -107,6 +107,8 @@ type Uplink struct {
 
 	mu    sync.Mutex
 	stats Stats
+	// current is the session that stands; nil while there is none.
+	current *session
 }
 
 // New returns an uplink that does nothing until Run.
@@ -132,6 +134,16 @@ func (u *Uplink) SetComplete() { u.want.setComplete() }
 
 // SetBundle publishes the trust bundle of the cluster, now and at the start of every session. It never blocks.
 func (u *Uplink) SetBundle(b model.SignedBundle) { u.want.setBundle(b) }
+
+// Resync asks the node of the current session for another origin in full; without a session it does nothing. It never blocks.
+func (u *Uplink) Resync(origin model.ClusterName) {
+	u.mu.Lock()
+	s := u.current
+	u.mu.Unlock()
+	if s != nil && s.requests.resync(origin) {
+		u.want.poke()
+	}
+}
 
 // ConfirmRemovals tells the federation that every service which the cluster has withdrawn so far is meant to be gone, however many they
 // are: importers then hold none of them. It publishes the full state anew and returns when that has been sent, or with ctx's error; then

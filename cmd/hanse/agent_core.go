@@ -59,6 +59,7 @@ type siteCore struct {
 	// stale are the clusters whose records nobody has confirmed for too long; confirmed is the newest confirmation that the disk knows of.
 	stale     map[model.ClusterName]bool
 	confirmed time.Time
+	session   listening
 	refused   []uplink.Refusal
 	// dropped says what of the site's own workloads is not exported, and why.
 	dropped []string
@@ -75,8 +76,9 @@ type coreOutputs struct {
 	points   func(model.ClusterName) []probe.Point
 	// suspect replaces the addresses that are to be probed more often.
 	suspect func(map[verdict.Address]bool)
-	// node is the address of the federation node that speaks at the moment.
-	node func() string
+	// node is the address of the federation node that speaks at the moment; resync asks it for a cluster in full.
+	node   func() string
+	resync func(model.ClusterName)
 	// sight is asked when the node at an address shows the bundle of a trust domain that is new here.
 	sight func(b model.SignedBundle, shownBy string)
 	// status gives what the site's status record says besides what the core knows.
@@ -153,57 +155,6 @@ func (c *siteCore) source(u source.Update) {
 	c.changed()
 }
 
-// State takes the federation's replicated state.
-func (c *siteCore) State(p *hansev1.State) {
-	v, err := state.ViewFromProto(p)
-	if err != nil {
-		c.logger.Error("the federation's state cannot be read; the last one stays in force", "error", err)
-		return
-	}
-	from := c.out.node()
-	c.mu.Lock()
-	before := c.view
-	c.view, c.viewProto, c.viewFrom, c.rules = v, p, from, v.ExportList()
-	for name, m := range v.Clusters {
-		if before == nil || string(before.Clusters[name].AgentKey) != string(m.AgentKey) {
-			c.imports.Reverify(name)
-		}
-	}
-	c.imports.Recheck()
-	c.changed(cacheFile)
-	c.mu.Unlock()
-	for _, b := range v.Bundles {
-		c.offerBundle(b, from)
-	}
-}
-
-// Import takes another cluster's records.
-func (c *siteCore) Import(b model.Batch) (gap bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	changed, gap, err := c.imports.Apply(b, c.clock.Now())
-	if err != nil {
-		c.logger.Warn("imported records refused", "cluster", b.Origin, "error", err)
-	}
-	switch {
-	case changed:
-		c.changed(cacheFile)
-	case c.stale[b.Origin]:
-		// A sign of life may be all that it needs.
-		c.changed()
-	}
-	return gap
-}
-
-// OriginDropped forgets a cluster that this one may not see any more.
-func (c *siteCore) OriginDropped(origin model.ClusterName) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.imports.Drop(origin, c.clock.Now()) {
-		c.changed(cacheFile)
-	}
-}
-
 // Refused takes which of the site's own records do not count.
 func (c *siteCore) Refused(list []uplink.Refusal) {
 	c.mu.Lock()
@@ -211,9 +162,6 @@ func (c *siteCore) Refused(list []uplink.Refusal) {
 	c.refused = slices.Clone(list)
 	c.changed()
 }
-
-// Connected is no news to the core: a session's end changes nothing of what is known.
-func (*siteCore) Connected(string, bool) {}
 
 // servers are the federation nodes to try: those that the operator named, else those agreed, else those told at the join.
 func (c *siteCore) servers(named []string) []string {

@@ -20,10 +20,12 @@ import (
 
 // fleet is several sites around one node's catalog and feeds, without streams between them.
 type fleet struct {
-	t       *testing.T
-	view    *state.View
-	catalog *catalog.Catalog
-	sites   []*fleetSite
+	t    *testing.T
+	view *state.View
+	// revision counts the changes of the view's rules.
+	revision int
+	catalog  *catalog.Catalog
+	sites    []*fleetSite
 }
 
 // fleetSite is a site with what the node and its uplink know of it.
@@ -107,7 +109,7 @@ func (s *fleetSite) follow(f *fleet) {
 			continue
 		}
 		u := s.feed.Follow(feed.Filter{
-			Origin: f.view.Clusters[o.Name], Importer: s.own.Name, Rules: f.view.ExportList(), Sees: feed.Sees(f.view.ExportList(), f.view.Clusters, s.own.Name),
+			Origin: f.view.Clusters[o.Name], Importer: s.own.Name, Rules: f.view.ExportList(), Sees: feed.Sees(f.view.ExportList(), f.view.Clusters, s.own.Name), Revision: f.revision,
 		})
 		if u == (feed.Update{}) {
 			u = s.feed.Refresh(o.Name, o.Version, o.ProducedAt, o.Instance)

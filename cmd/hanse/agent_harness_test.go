@@ -185,7 +185,8 @@ func (o *outside) outputs() coreOutputs {
 			defer o.mu.Unlock()
 			o.suspects = suspects
 		},
-		node: func() string { return o.node },
+		node:   func() string { return o.node },
+		resync: func(origin model.ClusterName) { o.said <- "resync " + string(origin) },
 		sight: func(b model.SignedBundle, shownBy string) {
 			parsed, _ := bundle.Parse(b)
 			o.mu.Lock()

@@ -59,8 +59,9 @@ func (c *siteCore) follow(ctx context.Context) error {
 // pass brings everything that follows from the core's knowledge up to date, what others wait for first, and returns when to look again.
 // Unless the loop was woken, only what depends on the time is looked at, so that a site in which nothing happens derives nothing.
 func (c *siteCore) pass(l *loop, woken bool, now time.Time) time.Time {
+	settled := c.settle(now)
 	aged, next := c.age(now)
-	woken = woken || aged
+	woken, next = woken || aged, sooner(next, settled)
 	next = sooner(next, c.publish(&l.done, now))
 	if woken {
 		c.out.targets(c.targets())

@@ -76,7 +76,7 @@ func (a *agentParts) assemble(ctx context.Context) error {
 	a.core.out = coreOutputs{
 		kick: a.publisher.Kick, publish: a.uplink.Publish, complete: a.uplink.SetComplete,
 		targets: a.prober.SetTargets, points: a.prober.Points, suspect: a.prober.SetSuspicious, status: a.siteStatus,
-		node: func() string { return a.uplink.Stats().Address }, sight: a.witness.ask,
+		node: func() string { return a.uplink.Stats().Address }, resync: a.uplink.Resync, sight: a.witness.ask,
 	}
 	a.measure()
 	return nil

@@ -9,7 +9,6 @@ import (
 	"github.com/hanse-mesh/hanse/api/model"
 	"github.com/hanse-mesh/hanse/cluster-agent/export"
 	"github.com/hanse-mesh/hanse/cluster-agent/verdict"
-	"github.com/hanse-mesh/hanse/federation/feed"
 	"github.com/hanse-mesh/hanse/gateway/route"
 )
 
@@ -106,9 +105,9 @@ func TestVerdictsStayWithinTheRules(t *testing.T) {
 	}
 	// Nobody imports from zug any more.
 	f.view.Exports = nil
+	f.revision++
 	for _, s := range f.sites {
 		s.State(f.view.Proto(false))
-		s.feed = feed.New(f.catalog)
 		s.out.points = nil
 	}
 	f.after(2)

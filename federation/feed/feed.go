@@ -83,14 +83,14 @@ func (d *Feed) Refresh(origin model.ClusterName, at model.Version, producedAt ti
 	return Update{Batch: &model.Batch{Origin: origin, From: at, To: at, ProducedAt: producedAt, Instance: instance}}
 }
 
-// Restate tells the full state as the filter lets it be seen; force tells it again even if the agent should know it. Of an origin that
-// shows nothing the agent is told so once: it may have come with what it knew before.
+// Restate tells the full state as the filter lets it be seen; force tells it again even if the agent should know it. An origin of which
+// the store holds nothing may be one that this node has not heard of yet: the agent keeps what it has.
 func (d *Feed) Restate(f Filter, force bool) Update {
 	told := d.told[f.Origin.Name]
 	known, same := told.known(), told != nil && told.filter.equal(f)
 	b, ok := d.source.Since(f.Origin.Name, model.Version{})
 	if !ok || b.To.Incarnation != f.Origin.Incarnation {
-		return d.Forget(f.Origin.Name, force)
+		return d.Forget(f.Origin.Name, false)
 	}
 	next := &toldOrigin{filter: f, version: b.To, producedAt: b.ProducedAt, keys: map[string]bool{}}
 	// Gateways stay behind the last service that the origin withdraws, since the agent may hold it; they go with the next full state.
@@ -110,7 +110,7 @@ func (d *Feed) Restate(f Filter, force bool) Update {
 		return Update{Batch: &b, Dropped: true}
 	case !next.known():
 		next.drop()
-		return Update{Dropped: told == nil || known || force}
+		return Update{Dropped: known || force}
 	case known && !force && told.version == next.version && sameKeys(told.keys, next.keys):
 		if told.filter.Revision == lostRevision {
 			next.filter.Revision = lostRevision
@@ -157,7 +157,7 @@ func (d *Feed) advance(f Filter, told *toldOrigin, b model.Batch) Update {
 	return Update{Batch: &out}
 }
 
-// Forget drops an origin that is no member or that the store does not hold; force tells it in any case.
+// Forget drops an origin that is no member any more; force tells it in any case.
 func (d *Feed) Forget(origin model.ClusterName, force bool) Update {
 	told := d.told[origin]
 	delete(d.told, origin)

@@ -312,19 +312,19 @@ func TestWhatCouldNotBeSentIsToldInFullAtTheNextChange(t *testing.T) {
 	}
 }
 
-func TestAnOriginThatShowsNothingIsDroppedOnce(t *testing.T) {
+func TestWhoAsksIsToldWhatIsKnown(t *testing.T) {
 	s := catalog.New(catalog.Limits{Records: 20})
 	i := New(s)
 	f := Filter{Origin: model.Cluster{Name: "alpha", Incarnation: 1, ExportNamespaces: []string{"*"}}, Importer: "beta"}
-	if u := i.Follow(f); u != (Update{}) {
-		t.Fatalf("told of what the store does not hold: %+v", u)
+	if u := i.Restate(f, true); u != (Update{}) {
+		t.Fatalf("a node that holds nothing of a member says %+v", u)
 	}
 	s.Merge(model.Batch{Origin: "alpha", Full: true, To: model.Version{Incarnation: 1, Epoch: 1, Seq: 1}, Upserts: []model.SignedRecord{{Key: serviceKey("a")}}})
-	if u := i.Follow(f); u != (Update{Dropped: true}) {
-		t.Fatalf("an agent that may know more than it may see was told %+v", u)
+	if u := i.Restate(f, true); u != (Update{Dropped: true}) {
+		t.Fatalf("of a member that shows nothing: %+v", u)
 	}
-	if u := i.Follow(f); u != (Update{}) {
-		t.Fatalf("told twice: %+v", u)
+	if u := i.Forget("alpha", true); u != (Update{Dropped: true}) {
+		t.Fatalf("of who is no member: %+v", u)
 	}
 }
 

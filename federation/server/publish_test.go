@@ -114,6 +114,13 @@ func TestBatchesThatEndTheSession(t *testing.T) {
 		"of another process":     {func(b *hansev1.Batch) { b.Instance = "i9" }, codes.InvalidArgument, []string{"i9", "i1"}},
 		"of another incarnation": {func(b *hansev1.Batch) { b.To.Incarnation++ }, codes.FailedPrecondition, []string{"incarnation"}},
 		"malformed":              {func(b *hansev1.Batch) { b.Removals = []string{"x"} }, codes.InvalidArgument, nil},
+		"leading backwards":      {func(b *hansev1.Batch) { b.Full, b.From.Epoch, b.From.Seq = false, b.To.Epoch, 9 }, codes.InvalidArgument, []string{"backwards"}},
+		"of too many records": {func(b *hansev1.Batch) {
+			for i := range codec.MaxBatchRecords + 1 {
+				b.Upserts = append(b.Upserts, &hansev1.SignedRecord{Key: serviceKey(fmt.Sprint("s", i))})
+			}
+		}, codes.InvalidArgument, []string{"more than"}},
+		"of a negative sequence": {func(b *hansev1.Batch) { b.To.Seq = 1<<64 - 1 }, codes.InvalidArgument, []string{"negative"}},
 		"without an origin":      {func(b *hansev1.Batch) { b.Reset() }, codes.InvalidArgument, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
