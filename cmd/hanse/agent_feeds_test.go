@@ -57,10 +57,9 @@ func TestAMassRemovalIsHeldAndReported(t *testing.T) {
 	if i := s.importing(s.clock.Now()); len(i) != 1 || i[0].HeldRecords != 15 || i[0].Services != 20 || len(i[0].Held) != 1 {
 		t.Errorf("imports are %+v", i)
 	}
-	for range 32 {
-		s.tick()
+	for range 16 {
+		s.rest()
 	}
-	s.rest()
 	if n, _ := s.imported(); n != 5 {
 		t.Errorf("%d services in force after the hold", n)
 	}
@@ -130,19 +129,20 @@ func TestARestartTakesNothingForFresherThanTheDiskSays(t *testing.T) {
 	before.await("complete")
 	before.rest()
 	for n := range 90 {
-		before.tick()
+		before.rest()
 		before.Import(says(full, time.Duration(n+1)*time.Second))
 	}
 	// Signs of life reach the disk once a minute, a while after the loop has said so.
 	onDisk := func() bool {
 		after := newSite(t, dir, own)
+		after.clock.Advance(time.Hour)
 		if err := after.load(); err != nil {
 			t.Fatal(err)
 		}
 		all := after.imports.All()
 		return len(all) == 1 && all[0].ConfirmedAt.Sub(start) >= confirmedEvery
 	}
-	for deadline := patience(t); !onDisk(); before.tick() {
+	for deadline := patience(t); !onDisk(); before.rest() {
 		if deadline.Err() != nil {
 			t.Fatal("the signs of life of 90 s are not on disk")
 		}
