@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc"
@@ -58,6 +59,30 @@ type following struct {
 	enough func() bool
 }
 
+// welcomeWait bounds how long a peer may take to answer a hello. One that lives and does not answer would else be waited for for ever,
+// and nobody would be followed in its place.
+const welcomeWait = 10 * time.Second
+
+var errNoWelcome = fmt.Errorf("no welcome came within %v: the process lives but does not answer", welcomeWait)
+
+// bound cancels with a cause after d, unless the function that it returns is called before.
+func (m *Mesh) bound(cancel context.CancelCauseFunc, d time.Duration, cause error) (intime func()) {
+	timer, done := m.cfg.Clock.NewTimer(d), make(chan struct{})
+	var watcher sync.WaitGroup
+	watcher.Go(func() {
+		select {
+		case <-timer.C():
+			cancel(cause)
+		case <-done:
+		}
+	})
+	return func() {
+		close(done)
+		watcher.Wait()
+		timer.Stop()
+	}
+}
+
 // followOnce opens one stream and takes what the peer tells until the stream ends.
 func (m *Mesh) followOnce(ctx context.Context, f following) error {
 	conn, err := m.cfg.Dial(ctx, f.address)
@@ -65,9 +90,14 @@ func (m *Mesh) followOnce(ctx context.Context, f following) error {
 		return err
 	}
 	defer func() { _ = conn.Close() }()
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	intime := m.bound(cancel, welcomeWait, errNoWelcome)
 	stream, protocol, err := m.open(ctx, conn)
+	intime()
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
+	}
 	if err != nil {
 		return err
 	}
@@ -80,7 +110,7 @@ func (m *Mesh) followOnce(ctx context.Context, f following) error {
 		defer close(asking)
 		ask(ctx, stream, requests)
 	}()
-	defer func() { cancel(); <-asking }()
+	defer func() { cancel(nil); <-asking }()
 	for f.enough == nil || !f.enough() {
 		message, err := stream.Recv()
 		if err != nil {

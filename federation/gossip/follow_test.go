@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -12,6 +13,7 @@ import (
 	"github.com/hanse-mesh/hanse/api/codec"
 	hansev1 "github.com/hanse-mesh/hanse/api/gen/hanse/v1"
 	"github.com/hanse-mesh/hanse/api/model"
+	"github.com/hanse-mesh/hanse/internal/clock"
 )
 
 // follows has a mesh follow a peer that behaves as told.
@@ -194,5 +196,34 @@ func TestAReasonIsToldOnce(t *testing.T) {
 	}
 	if lines := w.logged(); len(lines) != 1 {
 		t.Errorf("logged: %q", lines)
+	}
+}
+
+func TestAPeerThatDoesNotAnswerIsNotWaitedForForEver(t *testing.T) {
+	w := newWorld(t)
+	m := w.mesh("a")
+	c := clock.NewFake(time.Unix(0, 0))
+	m.cfg.Clock = c
+	asked := make(chan struct{})
+	w.follows(m, func(_ *hansev1.SyncHello, stream hansev1.NodeService_SyncServer) error {
+		asked <- struct{}{}
+		<-stream.Context().Done()
+		return nil
+	})
+	for range 2 {
+		select {
+		case <-asked:
+		case <-w.ctx.Done():
+			t.Fatal("it does not try again")
+		}
+		if err := c.BlockUntil(w.ctx, 1); err != nil {
+			t.Fatal(err)
+		}
+		c.Advance(welcomeWait)
+		w.await("somebody is told", func() bool { return w.hasLogged("no welcome came") })
+		if err := c.BlockUntil(w.ctx, 1); err != nil {
+			t.Fatal(err)
+		}
+		c.Advance(2 * time.Second)
 	}
 }

@@ -2,7 +2,7 @@ package server
 
 import (
 	"context"
-	"slices"
+	"maps"
 	"sync"
 	"time"
 
@@ -69,13 +69,13 @@ func (f *feeds) note(o catalog.Origin, now time.Time) sight {
 
 // forget drops the origins that the store does not hold any more.
 func (f *feeds) forget(held []catalog.Origin) {
+	names := make(map[model.ClusterName]bool, len(held))
+	for _, o := range held {
+		names[o.Name] = true
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for name := range f.seen {
-		if !slices.ContainsFunc(held, func(o catalog.Origin) bool { return o.Name == name }) {
-			delete(f.seen, name)
-		}
-	}
+	maps.DeleteFunc(f.seen, func(name model.ClusterName, _ sight) bool { return !names[name] })
 }
 
 func (s sight) age(now time.Time) time.Duration {
@@ -103,10 +103,14 @@ func (s *Server) watchFeeds(ctx context.Context) error {
 		if err != nil {
 			return nil
 		}
+		first := false
 		for _, name := range names {
-			if o, ok := s.cfg.Store.Origin(name); ok && s.feeds.note(o, s.cfg.Clock.Now()).first {
-				s.feeds.forget(s.cfg.Store.Origins())
+			if o, ok := s.cfg.Store.Origin(name); ok {
+				first = s.feeds.note(o, s.cfg.Clock.Now()).first || first
 			}
+		}
+		if first {
+			s.feeds.forget(s.cfg.Store.Origins())
 		}
 	}
 }
