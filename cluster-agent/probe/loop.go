@@ -162,8 +162,12 @@ func (p *Prober) probe(ctx context.Context, t task) bool {
 	if pt.own.State == before {
 		return false
 	}
-	p.cfg.Logger.Info("gateway probed", "cluster", t.target.Cluster, "gateway", t.target.Gateway, "address", t.address,
-		"state", pt.own.State, "before", before, "error", outcome.Err)
+	log := p.cfg.Logger.With("cluster", t.target.Cluster, "gateway", t.target.Gateway, "address", netip.AddrPortFrom(t.address, t.target.Port))
+	if pt.own.State == verdict.Bad {
+		log.Warn("a gateway is not reached", "before", before, "error", outcome.Err)
+	} else {
+		log.Info("a gateway is reached", "before", before)
+	}
 	return p.gateways[gatewayKey{t.target.Cluster, t.target.Gateway}] == t.gateway
 }
 
