@@ -54,7 +54,7 @@ func (u *Uplink) Run(ctx context.Context) error {
 			wait = deniedPause
 			u.cfg.Logger.Error("the federation refuses this cluster; was it removed? join again with a new token", "cluster", u.cfg.Cluster)
 		}
-		u.cfg.Logger.Warn("federation session ended", "address", address, "error", err, "retryIn", wait)
+		u.cfg.Logger.Warn("federation session ended", "address", address, "error", err, "retry_in", wait)
 		u.sleep(ctx, wait)
 	}
 	return nil

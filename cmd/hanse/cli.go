@@ -75,9 +75,9 @@ func newStatusCommand(opts *operatorOptions) *cobra.Command {
 
 FEED AGE is the time since the cluster's agent last confirmed what it publishes: 1 to 2 s while all is well. After 10 s of silence it is a
 problem; after 5 minutes the feed is stale, and calls prefer what is fresh. VERSION counts what was published: the first number rises when
-the agent says everything anew (a start, a new session, confirmed removals), the second with each change. INSTANCE is the agent's process that publishes ('hanse agent status' says which one
-a machine runs). RECORDS are what it publishes: one per service, and a few on the site itself. PROXIES are those that follow their agent's
-configuration, of all that are registered.
+the agent says everything anew (a start, a new session, confirmed removals), the second with each change. INSTANCE is the agent's process
+that publishes ('hanse agent status' says which one a machine runs). RECORDS are what it publishes: one per service, and a few on the site
+itself. PROXIES are those that follow their agent's configuration, of all that are registered.
 
 The command succeeds when there are problems, too: scripts read "problems" of the JSON.`
 	return cmd
