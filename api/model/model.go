@@ -47,6 +47,11 @@ func GatewaySNI(cluster ClusterName, federation string) string {
 	return "gateway." + string(cluster) + "." + federation
 }
 
+// EnvoySNI is the TLS server name that every workload's own Envoy of a cluster answers itself: what checks dial.
+func EnvoySNI(cluster ClusterName, federation string) string {
+	return "envoy." + string(cluster) + "." + federation
+}
+
 // Locality says where something runs. Zone may be empty; Region should not be.
 type Locality struct {
 	Region string `json:"region"`

@@ -62,11 +62,17 @@ func (b *builder) offer(sp *snapshot.ServicePort, from model.Locality) bool {
 
 // passthroughCluster is what a gateway passes connections of one SNI on to. Callers of an HTTP port open a connection for so many requests,
 // mostly one at a time: in turn, each workload gets as many. To pick the one with the fewest connections would be to pick at random
-// then, as hardly any has one. Of other protocols, connections live long and end at any time: there the fewest count.
-func passthroughCluster(p *snapshot.Passthrough) *Resource {
+// then, as hardly any has one. Of other protocols, connections live long and end at any time: there the fewest count. That would draw
+// them all to a workload that is frozen, which accepts and loses them, so those workloads are checked, if somebody is trusted. trust is
+// empty when nobody is.
+func (b *builder) passthroughCluster(p *snapshot.Passthrough, trust string) *Resource {
 	c := remoteCluster(p.SNI, 1, siteConnectTimeout)
-	if p.Protocol.IsHTTP() {
+	switch {
+	case p.Protocol.IsHTTP():
 		c.LbPolicy = clusterv3.Cluster_ROUND_ROBIN
+	case trust != "":
+		c.TransportSocketMatches = checkContext(model.EnvoySNI(b.s.Cluster, b.s.Federation), trust)
+		c.HealthChecks = []*corev3.HealthCheck{check()}
 	}
 	return resource(p.SNI, c)
 }

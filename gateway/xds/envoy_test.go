@@ -61,6 +61,7 @@ func startFederation(t *testing.T) *federation {
 func (f *federation) describe(tcpTarget string) {
 	trust := &snapshot.Trust{Bundles: []model.Bundle{f.alpha.bundle(), f.beta.bundle(), f.gamma.bundle()}}
 	gate := endpoint("127.0.0.1", f.gate)
+	gate.Gateway = true
 	web := served(payments, httpPort(8080), []string{paymentsID}, one(group("beta", "us", gate)))
 	web.VIP = f.vip.Addr()
 	db := served(payments, tcpPort(5432), []string{paymentsID}, one(group("beta", "us", gate)))

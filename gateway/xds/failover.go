@@ -6,6 +6,7 @@ import (
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	upstreamhttpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
+	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
@@ -23,10 +24,12 @@ const (
 	// packets alone do not come near it: what is sent after them is acknowledged selectively. A GET that was under way when a path was cut
 	// has then time left to be answered elsewhere within two seconds.
 	silence = 800 * time.Millisecond
-	// checkTimeout leaves a handshake on a path that loses packets the time to repeat one.
-	checkTimeout = 1400 * time.Millisecond
+	// Two checks in a row that fail are noticed within three seconds. An answer may take as long as one that is lost once and sent again at
+	// a round trip of 300 ms.
+	checkInterval = 500 * time.Millisecond
+	checkTimeout  = time.Second
 	// sessionFailures is how many attempts in a row put a host of sessions aside, callFailures one of calls, which are tried elsewhere.
-	sessionFailures = 10
+	sessionFailures = 30
 	callFailures    = 3
 	// standby has the next connection made while the present one still has requests left: a handshake takes two round trips, or longer
 	// where packets are lost.
@@ -34,7 +37,7 @@ const (
 )
 
 // serviceCluster reaches a service port in this cluster and others, by the rules that make failover hold: a dead host is noticed within
-// some two seconds by HTTP/2 pings or by what it does not acknowledge, and within five by a TCP check; it is put aside for its own
+// some two seconds by HTTP/2 pings or by what it does not acknowledge, and within three by a check of TCP hosts; it is put aside for its own
 // failures only, never for what applications answer; and when all hosts look bad traffic goes on.
 func serviceCluster(sp *snapshot.ServicePort, trust string) *Resource {
 	c := remoteCluster(sp.SNI, callFailures, connectTimeout)
@@ -66,10 +69,8 @@ func multiplexed(c *clusterv3.Cluster, sp *snapshot.ServicePort, trust string) {
 // sessions too, so it takes more than a few attempts that fail in a row, which are seen where packets are lost as well.
 func sessions(c *clusterv3.Cluster, sp *snapshot.ServicePort, trust string) {
 	c.TransportSocket = clientTLS(sp.SNI, sp.Identities, trust)
-	c.TransportSocketMatches = []*clusterv3.Cluster_TransportSocketMatch{{
-		Name: "check", Match: checkMark(), TransportSocket: checkTLS(sp.SNI, trust),
-	}}
-	c.HealthChecks = []*corev3.HealthCheck{handshakeCheck()}
+	c.TransportSocketMatches = checkContext(sp.SNI, trust)
+	c.HealthChecks = []*corev3.HealthCheck{check()}
 	c.CloseConnectionsOnHostHealthFailure = true
 	c.OutlierDetection = ejection(sessionFailures)
 }
@@ -83,8 +84,8 @@ func userTimeout(d time.Duration) *corev3.SocketOption {
 	}
 }
 
-// checkedAs names the endpoints of a service port that is checked by handshakes: a gateway by its own name, since a check that it passed
-// on would judge it by one of its workloads; a workload by the service's. It is nil for other ports.
+// checkedAs names the endpoints of a service port of sessions, which are checked: each by its own name, since a check that a gateway passed
+// on would judge it by one of its workloads. It is nil for other ports.
 func (b *builder) checkedAs(sp *snapshot.ServicePort) func(model.ClusterName, route.Endpoint) string {
 	if UpstreamHTTP2(sp.Port.Protocol) {
 		return nil
@@ -93,7 +94,7 @@ func (b *builder) checkedAs(sp *snapshot.ServicePort) func(model.ClusterName, ro
 		if e.Gateway {
 			return model.GatewaySNI(cluster, b.s.Federation)
 		}
-		return sp.SNI
+		return model.EnvoySNI(cluster, b.s.Federation)
 	}
 }
 
@@ -102,20 +103,26 @@ func checkMark() *structpb.Struct {
 	return &structpb.Struct{Fields: map[string]*structpb.Value{"hanse.check": structpb.NewBoolValue(true)}}
 }
 
-// handshakeCheck completes a TLS handshake with the host. A host that a cluster without calls finds well is checked seldom: its first
-// call finds a live one by trying. One that it finds bad is checked each second: sessions that are opened to it for want of a better one
-// are closed only when a check fails after one that passed.
-func handshakeCheck() *corev3.HealthCheck {
+// check asks a host, by its name, for an answer on a connection that is kept: it costs one round trip and no handshake. A host that a
+// cluster without calls finds well is checked seldom: its first call finds a live one by trying. One that it finds bad is checked each
+// second: sessions that are opened to it for want of a better one are closed only when a check fails after one that passed.
+func check() *corev3.HealthCheck {
 	return &corev3.HealthCheck{
-		// Two that fail are noticed within five seconds.
 		Timeout:                  duration(checkTimeout),
-		Interval:                 seconds(1),
+		Interval:                 duration(checkInterval),
 		NoTrafficInterval:        seconds(1),
 		NoTrafficHealthyInterval: seconds(5),
 		UnhealthyThreshold:       u32(2),
 		HealthyThreshold:         u32(1),
 		// Calls are made with another context.
 		TransportSocketMatchCriteria: checkMark(),
-		HealthChecker:                &corev3.HealthCheck_TcpHealthCheck_{TcpHealthCheck: &corev3.HealthCheck_TcpHealthCheck{}},
+		HealthChecker: &corev3.HealthCheck_HttpHealthCheck_{HttpHealthCheck: &corev3.HealthCheck_HttpHealthCheck{
+			Host: "check", Path: "/", CodecClientType: typev3.CodecClientType_HTTP2,
+		}},
 	}
+}
+
+// checkContext is the TLS context of a cluster's checks.
+func checkContext(sni, trust string) []*clusterv3.Cluster_TransportSocketMatch {
+	return []*clusterv3.Cluster_TransportSocketMatch{{Name: "check", Match: checkMark(), TransportSocket: checkTLS(sni, trust)}}
 }

@@ -80,8 +80,9 @@ func testWithdrawn(t *testing.T, f *federation) {
 // TCP session must end, so that its owner can open another.
 func testFrozen(t *testing.T, f *federation, client *http.Client) {
 	gate, second := endpoint("127.0.0.1", f.gate), endpoint("127.0.0.1", f.inbound[1])
+	gate.Gateway = true
 	db := service(f.site, payments, 5432)
-	db.Assignments[0].Assignment.Priorities = []route.Priority{one(group("beta", "us", gate)), one(group("gamma", "ap", second))}
+	db.Assignments[0].Assignment.Priorities = []route.Priority{one(group("beta", "us", gate)), one(group("beta", "ap", second))}
 	f.reach(gate, second)
 	f.well("web", 2, gate, second)
 	eventually(t, "call through the gateway", expect(client, "GET", f.url(), 200, "first"))
@@ -105,7 +106,8 @@ func testFrozen(t *testing.T, f *federation, client *http.Client) {
 	eventually(t, "the gateway is used again", expect(client, "GET", f.url(), 200, "first"))
 }
 
-// testFrozenWorkload stops one of two workloads behind a gateway: the gateway is not judged by it, and sessions to the other go on.
+// testFrozenWorkload stops one of two workloads behind a gateway: the gateway is not judged by it, sessions to the other go on, and new
+// ones are not lost to it.
 func testFrozenWorkload(t *testing.T, f *federation) {
 	gate := endpoint("127.0.0.1", f.gate)
 	gate.Gateway = true
@@ -131,6 +133,21 @@ func testFrozenWorkload(t *testing.T, f *federation) {
 	_, _ = io.WriteString(open, "still here\n")
 	if line, err := reader.ReadString('\n'); line != "still here\n" {
 		t.Errorf("a session to the other workload: %q, %v", line, err)
+	}
+	eventually(t, "the gateway leaves it", func() error {
+		if n := f.stat("gate", "cluster.p_5432_payments_shop.membership_healthy"); n != 1 {
+			return fmt.Errorf("%d workloads are healthy", n)
+		}
+		return nil
+	})
+	lost := f.stat("web", "cluster.p_5432_payments_shop.upstream_cx_connect_fail")
+	for range 10 {
+		if err := echo(loopback(f.tcp)); err != nil {
+			t.Error(err)
+		}
+	}
+	if n := f.stat("web", "cluster.p_5432_payments_shop.upstream_cx_connect_fail") - lost; n > 0 {
+		t.Errorf("%d connections were lost to the frozen workload", n)
 	}
 }
 

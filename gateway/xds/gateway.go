@@ -39,9 +39,9 @@ func (b *builder) gateway(w *snapshot.Workload) {
 		b.problem("gateway", "no trust bundle is known: probes of %s are refused", own)
 	}
 	for _, p := range b.s.Passthrough {
-		cluster := b.part(p.Digest+"/passthrough", func() *Resource { return passthroughCluster(p) })
+		cluster := b.part(p.Digest+"/passthrough|"+trust, func() *Resource { return b.passthroughCluster(p, trust) })
 		b.add(ClusterType, cluster)
-		b.add(EndpointType, b.part(p.Digest+"/endpoints", func() *Resource { return passthroughEndpoints(p, cluster.Version) }))
+		b.add(EndpointType, b.part(p.Digest+"/endpoints|"+trust, func() *Resource { return passthroughEndpoints(p, cluster.Version) }))
 		parts = append(parts, p.SNI)
 	}
 	b.listen(at, "gateway", digest(parts...)+"/gateway", func() *Resource {
@@ -65,7 +65,7 @@ func passthroughChain(sni string) *listenerv3.FilterChain {
 	return chain
 }
 
-// probeChain answers "ok" to whoever proves an identity of a trusted domain.
+// probeChain answers checks and probes with "ok" to whoever proves an identity of a trusted domain.
 func probeChain(sni, trust string) *listenerv3.FilterChain {
 	m := httpManager("probe")
 	m.RouteSpecifier = inlineRoutes(&routev3.RouteConfiguration{

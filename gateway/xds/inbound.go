@@ -1,6 +1,7 @@
 package xds
 
 import (
+	"slices"
 	"strconv"
 
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
@@ -37,9 +38,22 @@ func (b *builder) inbound(w *snapshot.Workload) {
 	if len(chains) == 0 {
 		return
 	}
+	chains = append(chains, b.checked(w)...)
 	b.listen(at, "inbound", w.Digest+"/inbound|"+b.s.Trust.Digest, func() *Resource {
 		return resource("inbound", tlsListener("inbound", at, chains))
 	})
+}
+
+// checked answers checks of the workload's Envoy itself, which are made where it serves sessions.
+func (b *builder) checked(w *snapshot.Workload) []*listenerv3.FilterChain {
+	if !slices.ContainsFunc(w.Ports, func(p model.WorkloadPort) bool { return !p.Protocol.IsHTTP() }) {
+		return nil
+	}
+	trust, ok := b.trustAll()
+	if !ok {
+		return nil
+	}
+	return []*listenerv3.FilterChain{probeChain(model.EnvoySNI(b.s.Cluster, b.s.Federation), trust)}
 }
 
 // inboundPort adds the cluster and the routes of one port and returns its filter chain.

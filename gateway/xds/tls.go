@@ -53,10 +53,10 @@ func clientTLS(sni string, identities []string, trust string, alpn ...string) *c
 	return tlsSocket(pack(&tlsv3.UpstreamTlsContext{CommonTlsContext: common, Sni: sni, MaxSessionKeys: u32(0)}))
 }
 
-// checkTLS is for the handshakes of checks: it goes by the endpoint's host name, or by the SNI when it has none, and accepts whoever is
+// checkTLS is for checks: it goes by the endpoint's host name, or by the SNI when it has none, and accepts whoever is
 // of a domain that serves.
 func checkTLS(sni, trust string) *corev3.TransportSocket {
-	common := commonTLS()
+	common := commonTLS("h2")
 	common.ValidationContextType = &tlsv3.CommonTlsContext_ValidationContextSdsSecretConfig{ValidationContextSdsSecretConfig: secretRef(trust)}
 	return tlsSocket(pack(&tlsv3.UpstreamTlsContext{CommonTlsContext: common, Sni: sni, AutoHostSni: true, MaxSessionKeys: u32(0)}))
 }
