@@ -152,7 +152,14 @@ func drained(name string, stop bool) fault {
 		},
 		mend: func(ctx context.Context, w *world) error {
 			if stop {
-				return w.startProxy(w.proxy(name))
+				if err := w.startProxy(w.proxy(name)); err != nil {
+					return err
+				}
+				// A drain outlives a restart. The proxy's own socket is there once the old one has been replaced.
+				return fleet.Eventually(ctx, 20*time.Second, func() error {
+					_, err := w.cli(ctx, w.proxy(name).region, "proxy", "undrain", "--data-dir", w.data(name))
+					return err
+				})
 			}
 			_, err := w.cli(ctx, w.proxy(name).region, "proxy", "undrain", "--data-dir", w.data(name))
 			return err
