@@ -37,6 +37,15 @@ func (r *Record) Troubled(start time.Time) []Outcome {
 	return out
 }
 
+// Series sums up the calls due from start on, for the given span, step by step. What is left of the span is left out.
+func (r *Record) Series(start time.Time, span, step time.Duration) []Window {
+	var out []Window
+	for at := time.Duration(0); at+step <= span; at += step {
+		out = append(out, r.Between(start.Add(at), step, nil))
+	}
+	return out
+}
+
 // Window is what happened to the calls due in a span of time.
 type Window struct {
 	Calls, Failed, Slow int

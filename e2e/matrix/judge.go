@@ -1,6 +1,10 @@
 package matrix
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/hanse-mesh/hanse/e2e/load"
+)
 
 // judge lists what a row did not keep of its bound.
 func judge(r RowResult) []string {
@@ -25,11 +29,30 @@ func judge(r RowResult) []string {
 			broken = append(broken, fmt.Sprintf("%s: %d calls failed that were due later than %s after the fault, the last at +%.1f s: %s", c.Protocol, c.FailedLate, Late, c.Recovery, c.Sample))
 		}
 	}
+	if r.Turns > maxTurns {
+		broken = append(broken, fmt.Sprintf("the flapping workload's part went or came back %d times: with it, traffic of the others oscillates; the bound is %d", r.Turns, maxTurns))
+	}
 	if r.EndsSessions && r.Sessions.Stuck > 0 {
 		broken = append(broken, fmt.Sprintf("%d of %d old TCP sessions neither answered nor were closed within %s", r.Sessions.Stuck, r.Sessions.Open, sessionBound))
 	}
 	return broken
 }
+
+// maxTurns allows a workload that flaps to be left, to be tried again, to be left and to come back.
+const maxTurns = 4
+
+// turns counts how often an instance's part in the calls of a series goes or comes back: it takes part when it answers at least a tenth.
+func turns(series []load.Window, instance string) int {
+	n := 0
+	for i := 1; i < len(series); i++ {
+		if takesPart(series[i], instance) != takesPart(series[i-1], instance) {
+			n++
+		}
+	}
+	return n
+}
+
+func takesPart(w load.Window, instance string) bool { return 10*w.Instances[instance] >= w.Calls }
 
 // The protocols.
 const (

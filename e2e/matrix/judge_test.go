@@ -3,6 +3,8 @@ package matrix
 import (
 	"strings"
 	"testing"
+
+	"github.com/hanse-mesh/hanse/e2e/load"
 )
 
 func TestJudge(t *testing.T) {
@@ -31,6 +33,23 @@ func TestJudge(t *testing.T) {
 				t.Errorf("%s: %q, want %q", name, got[i], x.want[i])
 			}
 		}
+	}
+}
+
+func TestTurns(t *testing.T) {
+	series := func(answers ...int) (out []load.Window) {
+		for _, n := range answers {
+			out = append(out, load.Window{Calls: 100, Instances: map[string]int{"x": n, "y": 100 - n}})
+		}
+		return out
+	}
+	for want, answers := range [][]int{{33, 25, 40}, {33, 9, 0, 0}, {33, 0, 33}, {0, 33, 9, 10}} {
+		if got := turns(series(answers...), "x"); got != want {
+			t.Errorf("%v: %d turns, want %d", answers, got, want)
+		}
+	}
+	if broken := judge(RowResult{Bound: Unharmed, Turns: maxTurns + 1}); len(broken) != 1 {
+		t.Errorf("too many turns are judged %q", broken)
 	}
 }
 

@@ -5,6 +5,7 @@ package matrix
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -56,18 +57,11 @@ func enter() (int, error) {
 	}
 	code, err := wan.Enter(ctx, dirVariable+"="+dir)
 	if code == 0 || ctx.Err() != nil {
-		return code, errorsOf(err, os.RemoveAll(dir))
+		return code, errors.Join(err, os.RemoveAll(dir))
 	}
 	keepLogs(dir)
 	fmt.Fprintln(os.Stderr, "matrix: logs are in", filepath.Join(dir, "logs"))
 	return code, err
-}
-
-func errorsOf(first, second error) error {
-	if first != nil {
-		return first
-	}
-	return second
 }
 
 // keepLogs removes everything but the logs, those of the Envoys included.

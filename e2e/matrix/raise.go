@@ -228,7 +228,7 @@ func (w *world) startLoad(protocol string) error {
 	record := &load.Record{}
 	w.records[protocol] = record
 	socket := filepath.Join(w.dir, protocol+".sock")
-	if _, err := collect(socket, record); err != nil {
+	if err := collect(socket, record); err != nil {
 		return err
 	}
 	return w.start(order[0], "load-"+protocol, []string{roleVariable + "=load"}, w.self, protocol, upstreams[protocol], socket)

@@ -4,6 +4,7 @@
 package matrix
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/hanse-mesh/hanse/e2e/load"
@@ -34,7 +35,9 @@ type RowResult struct {
 	// Calls are by protocol: "HTTP", "gRPC", "TCP".
 	Calls    []CallResult  `json:"calls"`
 	Sessions SessionResult `json:"sessions"`
-	Broken   []string      `json:"broken,omitempty"`
+	// Turns are how often the faulty workload's part in the HTTP calls went or came back while it flapped.
+	Turns  int      `json:"turns,omitempty"`
+	Broken []string `json:"broken,omitempty"`
 }
 
 // Bound is what a row must keep.
@@ -85,6 +88,18 @@ type SessionResult struct {
 	LastClosed float64 `json:"lastClosed"`
 	// Stuck neither answered nor were closed within 5 s of the fault.
 	Stuck int `json:"stuck"`
+}
+
+// String says what became of the sessions.
+func (s SessionResult) String() string {
+	text := fmt.Sprintf("%d old sessions: %d go on", s.Open, s.Lived)
+	if s.Closed > 0 {
+		text += fmt.Sprintf(", %d closed within %.1f s", s.Closed, s.LastClosed)
+	}
+	if s.Stuck > 0 {
+		text += fmt.Sprintf(", %d stuck", s.Stuck)
+	}
+	return text
 }
 
 // sessionBound is how long after a fault a session may be neither closed nor answering.

@@ -16,6 +16,9 @@ import (
 // warmUp is how long everything is as it should be before each fault.
 const warmUp = 3 * time.Second
 
+// flapStep is how long answers are counted before it is asked who took part: a connection, which leads to one workload, lasts a second.
+const flapStep = 4 * time.Second
+
 // run breaks one thing, mends it and counts what that cost.
 func (w *world) run(ctx context.Context, r row) (RowResult, error) {
 	if r.fault.prepare != nil {
@@ -50,6 +53,10 @@ func (w *world) run(ctx context.Context, r row) (RowResult, error) {
 	result.Steady = time.Since(mended).Seconds()
 	for _, protocol := range Protocols {
 		result.Calls = append(result.Calls, w.count(protocol, fault))
+	}
+	if r.flaps != "" {
+		series := w.records[HTTP].Series(fault, mended.Sub(fault), flapStep)
+		result.Turns = turns(series, r.flaps)
 	}
 	result.Broken = judge(result)
 	if logged := w.logTrouble(r.name, fault); logged != nil {

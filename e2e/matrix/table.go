@@ -21,7 +21,11 @@ func Table(r Result) string {
 	for _, row := range r.Rows {
 		name := row.Name
 		for _, c := range row.Calls {
-			b.WriteString(line(name, c))
+			text := line(name, c)
+			if c.Protocol == TCP && row.EndsSessions {
+				text = strings.TrimSuffix(text, " |\n") + "; " + row.Sessions.String() + " |\n"
+			}
+			b.WriteString(text)
 			name = ""
 		}
 	}

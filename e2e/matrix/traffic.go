@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/signal"
 	"strconv"
-	"sync"
 	"syscall"
 	"time"
 
@@ -77,39 +76,25 @@ func dial(protocol, address string, keep bool) load.Client {
 	}
 }
 
-// collector keeps what the processes that make calls tell.
-type collector struct {
-	listener net.Listener
-	records  map[string]*load.Record
-	done     sync.WaitGroup
-}
-
-// collect listens on a Unix socket for each protocol: PREFIX-PROTOCOL.
-func collect(socket string, record *load.Record) (*collector, error) {
+// collect records, as long as this process lives, what the one process that makes a protocol's calls tells on a Unix socket.
+func collect(socket string, record *load.Record) error {
 	l, err := net.Listen("unix", socket)
 	if err != nil {
-		return nil, fmt.Errorf("collect outcomes: %w", err)
+		return fmt.Errorf("collect outcomes: %w", err)
 	}
-	c := &collector{listener: l}
-	c.done.Go(func() {
+	go func() {
+		conn, err := l.Accept()
+		if err != nil {
+			return
+		}
+		in := json.NewDecoder(conn)
 		for {
-			conn, err := l.Accept()
-			if err != nil {
+			var o load.Outcome
+			if in.Decode(&o) != nil {
 				return
 			}
-			c.done.Go(func() {
-				in := json.NewDecoder(conn)
-				for {
-					var o load.Outcome
-					if in.Decode(&o) != nil {
-						return
-					}
-					record.Add(o)
-				}
-			})
+			record.Add(o)
 		}
-	})
-	return c, nil
+	}()
+	return nil
 }
-
-func (c *collector) close() { _ = c.listener.Close() }
