@@ -181,7 +181,7 @@ func (p *proxyParts) logChecked(spec health.Spec, ready bool, reason string) {
 }
 
 // applyHealth tells the site and the Envoy. An Envoy told to fail its health check says GOAWAY on its connections, so that callers
-// whose connection leads to this workload alone move on.
+// whose connection leads to this workload alone move on; one whose workload is not ready sends first attempts elsewhere.
 func (p *proxyParts) applyHealth(ctx context.Context) {
 	h, checked := p.state.workloadHealth()
 	if !checked {
@@ -191,11 +191,15 @@ func (p *proxyParts) applyHealth(ctx context.Context) {
 	p.client.SetHealth(h)
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	apply := p.admin.PassHealthcheck
+	apply, unready := p.admin.PassHealthcheck, "0"
 	if !h.Ready || h.Draining {
 		apply = p.admin.FailHealthcheck
 	}
-	if err := apply(ctx); err != nil {
+	if !h.Ready {
+		// A workload that only drains answers what still comes.
+		unready = "100"
+	}
+	if err := errors.Join(p.admin.SetRuntime(ctx, xds.UnreadyKey, unready), apply(ctx)); err != nil {
 		p.logger.Debug("could not tell the Envoy of the workload's health", "error", err)
 	}
 }

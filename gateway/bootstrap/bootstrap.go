@@ -69,6 +69,7 @@ func Build(c Config) ([]byte, error) {
 		StaticResources:  &bootstrapv3.Bootstrap_StaticResources{Clusters: []*clusterv3.Cluster{static}},
 		DynamicResources: dynamicResources(),
 		OverloadManager:  monitors,
+		LayeredRuntime:   runtimeLayers(),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("bootstrap: %w", err)
@@ -147,6 +148,14 @@ func xdsServer(socket string) (*clusterv3.Cluster, error) {
 			}}}},
 		},
 	}, nil
+}
+
+// runtimeLayers has one layer, which the proxy changes by the admin interface: it says at once that the workload is not ready.
+func runtimeLayers() *bootstrapv3.LayeredRuntime {
+	return &bootstrapv3.LayeredRuntime{Layers: []*bootstrapv3.RuntimeLayer{{
+		Name:           "admin",
+		LayerSpecifier: &bootstrapv3.RuntimeLayer_AdminLayer_{AdminLayer: &bootstrapv3.RuntimeLayer_AdminLayer{}},
+	}}}
 }
 
 func connectionMonitor() (*overloadv3.OverloadManager, error) {

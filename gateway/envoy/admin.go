@@ -68,6 +68,12 @@ func (a *Admin) PassHealthcheck(ctx context.Context) error {
 	return err
 }
 
+// SetRuntime sets a key of the Envoy's runtime, in its admin layer.
+func (a *Admin) SetRuntime(ctx context.Context, key, value string) error {
+	_, err := a.call(ctx, http.MethodPost, "/runtime_modify?"+url.Values{key: {value}}.Encode())
+	return err
+}
+
 // Drain starts a graceful drain of all listeners that does not end the process. It can not be taken back.
 func (a *Admin) Drain(ctx context.Context) error {
 	_, err := a.call(ctx, http.MethodPost, "/drain_listeners?graceful&skip_exit")

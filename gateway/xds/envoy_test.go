@@ -158,6 +158,7 @@ func TestEnvoys(t *testing.T) {
 	})
 	t.Run("a withdrawn SNI ends its own sessions only", func(t *testing.T) { testWithdrawn(t, f) })
 	t.Run("a frozen gateway", func(t *testing.T) { testFrozen(t, f, client) })
+	t.Run("a workload that is not ready", func(t *testing.T) { testUnready(t, f, client) })
 	t.Run("a frozen workload", func(t *testing.T) { testFrozenWorkload(t, f) })
 	t.Run("an impostor", func(t *testing.T) { testImpostor(t, f, client) })
 	t.Run("a dead application is left at once for another", func(t *testing.T) { testNotReached(t, f, client) })

@@ -106,6 +106,33 @@ func testFrozen(t *testing.T, f *federation, client *http.Client) {
 	eventually(t, "the gateway is used again", expect(client, "GET", f.url(), 200, "first"))
 }
 
+// testUnready has the Envoy of a workload told that it is not ready: its calls are answered by another at once, POSTs too, on the
+// connection that stands. When both are told so, calls go on.
+func testUnready(t *testing.T, f *federation, client *http.Client) {
+	set := func(id, value string) {
+		t.Helper()
+		a, err := call(f.envoys[id].admin, "POST", "http://admin/runtime_modify?"+UnreadyKey+"="+value, "")
+		if err != nil || a.status != 200 {
+			t.Fatalf("%s is told %s: %+v, %v", id, value, a, err)
+		}
+	}
+	set("server-0", "100")
+	for range 50 {
+		if err := expect(client, "POST", f.url(), 200, "second")(); err != nil {
+			t.Fatalf("one of two is not ready: %v", err)
+		}
+	}
+	set("server-1", "100")
+	for range 50 {
+		if err := expect(client, "POST", f.url(), 200, "")(); err != nil {
+			t.Fatalf("neither is ready: %v", err)
+		}
+	}
+	set("server-0", "0")
+	set("server-1", "0")
+	eventually(t, "the first is used again", expect(client, "POST", f.url(), 200, "first"))
+}
+
 // testFrozenWorkload stops one of two workloads behind a gateway: the gateway is not judged by it, sessions to the other go on, and new
 // ones are not lost to it.
 func testFrozenWorkload(t *testing.T, f *federation) {

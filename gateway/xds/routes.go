@@ -11,6 +11,7 @@ import (
 	previoushostsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/retry/host/previous_hosts/v3"
 	previousprioritiesv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/retry/priority/previous_priorities/v3"
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
+	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/hanse-mesh/hanse/api/model"
@@ -22,9 +23,14 @@ const (
 	retryOn = "connect-failure,refused-stream,reset-before-request,retriable-headers"
 	// retrySafeOn repeats GET and HEAD also when the connection broke before an answer.
 	retrySafeOn = retryOn + ",reset"
+	// attemptHeader is Envoy's count of attempts, from 1, which callers' Envoys send along.
+	attemptHeader = "x-envoy-attempt-count"
 	// openRoutes is the route configuration of the listener that offers every HTTP service by Host.
 	openRoutes = "open-http"
 )
+
+// UnreadyKey is the runtime key (Envoy's layered runtime) that a proxy sets to 100 while its workload's check fails, and else to 0.
+const UnreadyKey = "hanse.unready"
 
 // callRoutes lead every request to a service port's cluster.
 func callRoutes(sni string) []*routev3.Route {
@@ -94,7 +100,7 @@ func safeMethod() *routev3.HeaderMatcher {
 func callConfig(sni string) *routev3.RouteConfiguration {
 	return &routev3.RouteConfiguration{
 		Name:         sni,
-		VirtualHosts: []*routev3.VirtualHost{{Name: sni, Domains: []string{"*"}, Routes: callRoutes(sni)}},
+		VirtualHosts: []*routev3.VirtualHost{{Name: sni, Domains: []string{"*"}, Routes: callRoutes(sni), IncludeRequestAttemptCount: true}},
 	}
 }
 
@@ -106,7 +112,7 @@ func inboundConfig(name, cluster string, callers []string) *Resource {
 		VirtualHosts: []*routev3.VirtualHost{{
 			Name:    name,
 			Domains: []string{"*"},
-			Routes: []*routev3.Route{{
+			Routes: []*routev3.Route{unreadyRoute(callers), {
 				Match: anyPath(),
 				Action: &routev3.Route_Route{Route: &routev3.RouteAction{
 					ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: cluster},
@@ -117,6 +123,34 @@ func inboundConfig(name, cluster string, callers []string) *Resource {
 			}},
 		}},
 	})
+}
+
+// unreadyRoute sends first attempts elsewhere while UnreadyKey is set: a connection through a gateway leads to this workload alone, and
+// one that is frozen would keep its calls until their time is up, as its Envoy can say GOAWAY only with an answer. Attempts that have
+// been elsewhere already are let through: when every workload's check fails, calls go on.
+func unreadyRoute(callers []string) *routev3.Route {
+	match := anyPath()
+	match.RuntimeFraction = &corev3.RuntimeFractionalPercent{
+		RuntimeKey: UnreadyKey, DefaultValue: &typev3.FractionalPercent{Denominator: typev3.FractionalPercent_HUNDRED},
+	}
+	match.Headers = []*routev3.HeaderMatcher{{
+		Name: attemptHeader,
+		HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{StringMatch: &matcherv3.StringMatcher{
+			MatchPattern: &matcherv3.StringMatcher_Exact{Exact: "1"},
+		}},
+	}}
+	return &routev3.Route{
+		Match: match,
+		Action: &routev3.Route_DirectResponse{DirectResponse: &routev3.DirectResponseAction{
+			Status: 503,
+			Body:   &corev3.DataSource{Specifier: &corev3.DataSource_InlineString{InlineString: "the workload is not ready\n"}},
+		}},
+		ResponseHeadersToAdd: []*corev3.HeaderValueOption{{
+			Header:       &corev3.HeaderValue{Key: notReachedHeader, Value: "true"},
+			AppendAction: corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD,
+		}},
+		TypedPerFilterConfig: map[string]*anypb.Any{rbacFilter: pack(permit(callers))},
+	}
 }
 
 // openConfig offers HTTP service ports by Host. The port that answers a Host without a known port is 80, else the lowest.
@@ -133,7 +167,7 @@ func openConfig(services []*snapshot.ServicePort) *Resource {
 		if preferred[sp.Service] == sp {
 			suffixes = append(suffixes, "", ":*")
 		}
-		host := &routev3.VirtualHost{Name: sp.SNI, Routes: callRoutes(sp.SNI)}
+		host := &routev3.VirtualHost{Name: sp.SNI, Routes: callRoutes(sp.SNI), IncludeRequestAttemptCount: true}
 		for _, s := range suffixes {
 			host.Domains = append(host.Domains, sp.Service.Host()+s, sp.Service.String()+s)
 		}
