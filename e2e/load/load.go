@@ -22,7 +22,7 @@ type Config struct {
 	Rate int
 	// Timeout is how long after it was due a call fails.
 	Timeout time.Duration
-	// Kept is how many connections are kept.
+	// Kept is how many connections are kept while they are idle.
 	Kept int
 	// PostEvery makes every so-manieth call of both kinds a POST; 0 makes none.
 	PostEvery int
@@ -45,8 +45,6 @@ type Outcome struct {
 
 // Run makes calls until ctx ends and returns when all of them have ended.
 func Run(ctx context.Context, c Config) {
-	// A kept client is handed out again only when its call has ended, as a pool would. The longest idle one goes first, so that each
-	// connection is used.
 	idle := make(chan Client, c.Kept)
 	for range c.Kept {
 		idle <- c.Dial(true)
@@ -59,8 +57,9 @@ func Run(ctx context.Context, c Config) {
 		select {
 		case <-ctx.Done():
 			calls.Wait()
-			for range c.Kept {
-				(<-idle).Close()
+			close(idle)
+			for client := range idle {
+				client.Close()
 			}
 			return
 		case <-time.After(time.Until(due)):
@@ -75,23 +74,13 @@ func Run(ctx context.Context, c Config) {
 	}
 }
 
-// call makes one call; the time that it waited to be sent counts.
+// call makes one call. A kept client is handed out again only when its call has ended, as a pool would; the longest idle one goes first, so
+// that each connection is used, and when none is idle, another one is made: a call that waited for one would find its time used up.
 func (c *Config) call(o *Outcome, idle chan Client) {
 	ctx, cancel := context.WithDeadline(context.Background(), o.Due.Add(c.Timeout))
 	defer cancel()
-	var client Client
-	if o.Kept {
-		select {
-		case client = <-idle:
-		case <-ctx.Done():
-			o.Latency, o.Err = time.Since(o.Due), "no kept connection was idle in time"
-			return
-		}
-		defer func() { idle <- client }()
-	} else {
-		client = c.Dial(false)
-		defer client.Close()
-	}
+	client := c.client(o.Kept, idle)
+	defer c.release(client, o.Kept, idle)
 	answer, err := client.Call(ctx, o.Post)
 	o.Latency, o.Region, o.Instance = time.Since(o.Due), answer.Region, answer.Instance
 	if err == nil {
@@ -100,4 +89,27 @@ func (c *Config) call(o *Outcome, idle chan Client) {
 	if err != nil {
 		o.Err = err.Error()
 	}
+}
+
+func (c *Config) client(keep bool, idle chan Client) Client {
+	if keep {
+		select {
+		case client := <-idle:
+			return client
+		default:
+		}
+	}
+	return c.Dial(keep)
+}
+
+// release keeps a client, unless it is not to be kept or there are enough.
+func (c *Config) release(client Client, keep bool, idle chan Client) {
+	if keep {
+		select {
+		case idle <- client:
+			return
+		default:
+		}
+	}
+	client.Close()
 }

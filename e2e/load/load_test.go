@@ -88,7 +88,7 @@ func TestHalfOfTheCallsAreOnNewConnections(t *testing.T) {
 		}
 	}
 	// Calls end in any order, so the last few may be of either kind.
-	if fresh := len(out) - kept; kept < 80 || fresh < 80 || fresh != p.fresh || p.kept != 2 {
+	if fresh := len(out) - kept; kept < 80 || fresh < 80 || fresh != p.fresh || p.kept < 2 {
 		t.Errorf("%d calls on kept connections, %d on new ones; %d clients kept, %d new", kept, fresh, p.kept, p.fresh)
 	}
 	if posts[false] < 15 || posts[true] < 15 {
@@ -99,22 +99,23 @@ func TestHalfOfTheCallsAreOnNewConnections(t *testing.T) {
 	}
 }
 
-// While both kept connections are stuck, other calls that want one fail when their time is up; so do the two when they end at last; and the
-// schedule goes on.
+// While both kept connections are stuck, others are made; an answer that comes too late counts as failed.
 func TestLateIsFailed(t *testing.T) {
-	waited, late, fresh := 0, 0, 0
-	for _, o := range outcomes(&pool{stuck: make(chan struct{})}, 20*time.Millisecond, 100) {
+	p := &pool{stuck: make(chan struct{})}
+	late, fresh := 0, 0
+	for _, o := range outcomes(p, 20*time.Millisecond, 100) {
 		switch {
 		case !o.Kept && o.Err == "":
 			fresh++
-		case o.Kept && o.Err == "no kept connection was idle in time":
-			waited++
 		case o.Kept && o.Err == context.DeadlineExceeded.Error():
 			late++
 		}
 	}
-	if waited == 0 || late < 2 || fresh == 0 {
-		t.Errorf("%d calls waited in vain, %d were late, %d on new connections were answered", waited, late, fresh)
+	if late < 3 || fresh == 0 {
+		t.Errorf("%d calls on kept connections were late, %d on new ones were answered", late, fresh)
+	}
+	if p.kept <= 2 || p.closed != p.kept+p.fresh {
+		t.Errorf("%d connections were kept, %d made for one call, %d closed in the end", p.kept, p.fresh, p.closed)
 	}
 }
 
