@@ -32,8 +32,10 @@ bench: build ## Measure how fast a change travels from one region's workload to 
 E2E = mkdir -p .run && envoy="$$(deploy/scripts/envoy.sh)" && HANSE_ENVOY="$$envoy" HANSE_BINARY="$(CURDIR)/$(BIN)" \
 	HANSE_MATRIX_JSON="$(CURDIR)/.run/matrix.json" $(1) $(GO) test -tags e2e -p 1 -count=1 -timeout 40m -v
 
+SUITES ?= ./e2e/...
+
 e2e: build ## Break real processes and the network between them: kill -9 under writes, torn logs, many nodes, bad input, the fault matrix
-	@$(call E2E,) ./e2e/...
+	@$(call E2E,) $(SUITES)
 
 e2e-matrix: build ## Run the fault matrix alone and write its table into BENCHMARKS.md (ROW=part_of_a_name runs some rows and writes nothing)
 	@$(call E2E,HANSE_MATRIX_WRITE="$(CURDIR)/BENCHMARKS.md") -run 'TestMatrix/$(ROW)' ./e2e/matrix

@@ -6,8 +6,6 @@ package matrix
 import (
 	"fmt"
 	"time"
-
-	"github.com/hanse-mesh/hanse/e2e/load"
 )
 
 // Result is a run of the matrix.
@@ -104,12 +102,3 @@ func (s SessionResult) String() string {
 
 // sessionBound is how long after a fault a session may be neither closed nor answering.
 const sessionBound = 5 * time.Second
-
-// summarise makes a protocol's result of its calls: before holds those before the fault.
-func summarise(protocol string, before load.Window, during, posts, late load.Window) CallResult {
-	return CallResult{
-		Protocol: protocol, Calls: during.Calls, Failed: during.Failed, FailedPosts: posts.Failed, FailedLate: late.Failed,
-		Slow: during.Slow, Recovery: during.LastTrouble.Seconds(), Worst: during.Worst.Seconds(),
-		Before: before.Instances, During: during.Instances, Sample: during.Sample,
-	}
-}

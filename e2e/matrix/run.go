@@ -99,3 +99,12 @@ func (w *world) count(protocol string, fault time.Time) CallResult {
 	}
 	return all
 }
+
+// summarise makes a protocol's result of its calls: before holds those before the fault.
+func summarise(protocol string, before load.Window, during, posts, late load.Window) CallResult {
+	return CallResult{
+		Protocol: protocol, Calls: during.Calls, Failed: during.Failed, FailedPosts: posts.Failed, FailedLate: late.Failed,
+		Slow: during.Slow, Recovery: during.LastTrouble.Seconds(), Worst: during.Worst.Seconds(),
+		Before: before.Instances, During: during.Instances, Sample: during.Sample,
+	}
+}
