@@ -30,7 +30,7 @@ bench: build ## Measure how fast a change travels from one region's workload to 
 
 # One suite at a time: each wants the machine for itself.
 E2E = mkdir -p .run && envoy="$$(deploy/scripts/envoy.sh)" && HANSE_ENVOY="$$envoy" HANSE_BINARY="$(CURDIR)/$(BIN)" \
-	HANSE_MATRIX_JSON="$(CURDIR)/.run/matrix.json" $(1) $(GO) test -tags e2e -p 1 -count=1 -timeout 40m -v
+	HANSE_MATRIX_JSON="$(CURDIR)/.run/matrix.json" $(1) $(GO) test -tags e2e -p 1 -count=1 -timeout 60m -v
 
 SUITES ?= ./e2e/...
 
@@ -38,7 +38,7 @@ e2e: build ## Break real processes and the network between them: kill -9 under w
 	@$(call E2E,) $(SUITES)
 
 e2e-matrix: build ## Run the fault matrix alone and write its table into BENCHMARKS.md (ROW=part_of_a_name runs some rows and writes nothing)
-	@$(call E2E,HANSE_MATRIX_WRITE="$(CURDIR)/BENCHMARKS.md") -run 'TestMatrix/$(ROW)' ./e2e/matrix
+	@$(call E2E,HANSE_MATRIX_WRITE="$(CURDIR)/BENCHMARKS.md") -run 'TestMatrix/./$(ROW)' ./e2e/matrix
 
 sim: ## Simulate more federations than make test does (SEEDS=100000, FIRST=1)
 	$(GO) test ./e2e/sim -count=1 -timeout 0 -run 'TestSeeds$$' -seeds $(or $(SEEDS),10000) -first $(or $(FIRST),1) -v

@@ -63,3 +63,6 @@ const (
 
 // Protocols are in the order of the table.
 var Protocols = []string{HTTP, GRPC, TCP}
+
+// Passes are the protocols whose calls are made at once. All three leave two processors no room for what a failover costs.
+var Passes = [][]string{{HTTP, GRPC}, {TCP}}

@@ -53,6 +53,22 @@ func TestTurns(t *testing.T) {
 	}
 }
 
+// TestPasses puts what two passes found of a fault into one row, and tells a whole run from a part.
+func TestPasses(t *testing.T) {
+	var r Result
+	r.add(RowResult{Name: "a", Steady: 2, Calls: []CallResult{{Protocol: HTTP}, {Protocol: GRPC}}, Broken: []string{"x"}})
+	if r.whole(1) {
+		t.Error("one pass counts for a whole run")
+	}
+	r.add(RowResult{Name: "a", Steady: 1, Calls: []CallResult{{Protocol: TCP}}, Sessions: SessionResult{Open: 3}, Broken: []string{"y"}})
+	if !r.whole(1) || r.whole(2) {
+		t.Errorf("whole with one row %v, with two %v", r.whole(1), r.whole(2))
+	}
+	if row := r.Rows[0]; row.Steady != 2 || row.Sessions.Open != 3 || len(row.Broken) != 2 || row.Calls[2].Protocol != TCP {
+		t.Errorf("the row is %+v", row)
+	}
+}
+
 func TestReplace(t *testing.T) {
 	const text = "# Page\n" + beginMarker + "\nold\n" + endMarker + "\nrest\n"
 	once, err := Replace([]byte(text), "new\n")

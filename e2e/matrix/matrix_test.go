@@ -79,7 +79,7 @@ func keepLogs(dir string) {
 	}
 }
 
-// TestMatrix breaks everything in turn. -run TestMatrix/PART_OF_A_NAME runs some rows alone.
+// TestMatrix breaks everything in turn, in each pass. -run TestMatrix/./PART_OF_A_NAME runs some rows alone.
 func TestMatrix(t *testing.T) {
 	ctx := t.Context()
 	w, err := newWorld(os.Getenv(dirVariable))
@@ -90,35 +90,41 @@ func TestMatrix(t *testing.T) {
 	if err := w.raise(ctx); err != nil {
 		t.Fatal(err)
 	}
-	for _, protocol := range Protocols {
-		if err := w.startLoad(protocol); err != nil {
-			t.Fatal(err)
-		}
+	result := Result{Rate: rate(), RoundTrips: map[string]int64{}, Idle: map[string]float64{}}
+	for pair, rtt := range roundTrips {
+		result.RoundTrips[pair[0]+"-"+pair[1]] = rtt.Milliseconds()
+	}
+	for _, protocols := range Passes {
+		t.Run(strings.Join(protocols, " and "), func(t *testing.T) { w.pass(t, protocols, &result) })
+	}
+	result.Lost = w.net.Lost()
+	t.Logf("the network lost %d frames without being told to", result.Lost)
+	if err := write(result); err != nil {
+		t.Error(err)
+	}
+}
+
+// pass runs the rows under the calls of some protocols.
+func (w *world) pass(t *testing.T, protocols []string, result *Result) {
+	ctx := t.Context()
+	if err := w.makeCalls(protocols); err != nil {
+		t.Fatal(err)
 	}
 	if err := w.awaitSteady(ctx); err != nil {
 		t.Fatal(err)
 	}
-	result := Result{Rate: rate(), RoundTrips: map[string]int64{}, Idle: idle(5 * time.Second)}
-	for pair, rtt := range roundTrips {
-		result.RoundTrips[pair[0]+"-"+pair[1]] = rtt.Milliseconds()
-	}
-	t.Logf("everything runs; %.0f %% of the processors are idle under load", 100*result.Idle)
-	all := true
+	share := idle(5 * time.Second)
+	result.Idle[strings.Join(protocols, " and ")] = share
+	t.Logf("everything runs; %.0f %% of the processors are idle under load", 100*share)
 	for _, r := range rows() {
-		ran := t.Run(r.name, func(t *testing.T) {
+		t.Run(r.name, func(t *testing.T) {
 			got, err := w.run(ctx, r)
 			if err != nil {
 				t.Fatal(err)
 			}
-			result.Rows = append(result.Rows, got)
+			result.add(got)
 			report(t, got)
 		})
-		all = all && ran
-	}
-	result.Lost = w.net.Lost()
-	t.Logf("the network lost %d frames without being told to", result.Lost)
-	if err := write(result, len(result.Rows) == len(rows())); err != nil {
-		t.Error(err)
 	}
 }
 
@@ -137,7 +143,7 @@ func report(t *testing.T, r RowResult) {
 }
 
 // write writes the result as JSON and, when asked for a whole run, as the table of a Markdown file.
-func write(r Result, whole bool) error {
+func write(r Result) error {
 	data, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
 		return err
@@ -148,7 +154,7 @@ func write(r Result, whole bool) error {
 		}
 	}
 	path := os.Getenv(writeVariable)
-	if path == "" || !whole {
+	if path == "" || !r.whole(len(rows())) {
 		return nil
 	}
 	text, err := os.ReadFile(path)

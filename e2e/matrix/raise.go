@@ -223,6 +223,20 @@ func (w *world) startApp(p *proxy) error {
 		"-http", p.app(HTTP), "-grpc", p.app(GRPC), "-tcp", p.app(TCP))
 }
 
+// makeCalls makes the calls of a pass, and ends those of the pass before.
+func (w *world) makeCalls(protocols []string) error {
+	for _, protocol := range w.protocols {
+		w.fleet.Kill("load-" + protocol)
+	}
+	w.protocols = protocols
+	for _, protocol := range protocols {
+		if err := w.startLoad(protocol); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // startLoad makes a protocol's calls from the callers' region, until the end.
 func (w *world) startLoad(protocol string) error {
 	record := &load.Record{}

@@ -5,20 +5,43 @@ package matrix
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
 // Result is a run of the matrix.
 type Result struct {
-	// Rate is calls per second and protocol; the protocols run at once.
+	// Rate is calls per second and protocol; the protocols of a pass run at once.
 	Rate int `json:"rate"`
-	// Idle is the share of the machine's processors that was idle under this load before the first fault, from 0 to 1.
-	Idle float64 `json:"idle"`
+	// Idle is the share of the machine's processors that was idle under a pass's load before its first fault, from 0 to 1.
+	Idle map[string]float64 `json:"idle"`
 	// RoundTrips are in milliseconds, by pair of regions.
 	RoundTrips map[string]int64 `json:"roundTrips"`
 	Rows       []RowResult      `json:"rows"`
 	// Lost counts frames that the network lost without being told to.
 	Lost int64 `json:"lost"`
+}
+
+// add puts a row of one pass beside what the other passes found of the same fault.
+func (r *Result) add(row RowResult) {
+	for i := range r.Rows {
+		if held := &r.Rows[i]; held.Name == row.Name {
+			held.Calls = append(held.Calls, row.Calls...)
+			held.Broken = append(held.Broken, row.Broken...)
+			held.Hold, held.Steady = max(held.Hold, row.Hold), max(held.Steady, row.Steady)
+			held.Turns = max(held.Turns, row.Turns)
+			if row.Sessions.Open > 0 {
+				held.Sessions = row.Sessions
+			}
+			return
+		}
+	}
+	r.Rows = append(r.Rows, row)
+}
+
+// whole reports whether as many rows as there are have been run, each with all protocols.
+func (r Result) whole(rows int) bool {
+	return len(r.Rows) == rows && !slices.ContainsFunc(r.Rows, func(row RowResult) bool { return len(row.Calls) != len(Protocols) })
 }
 
 // RowResult is what one fault cost.
@@ -33,7 +56,7 @@ type RowResult struct {
 	// Calls are by protocol: "HTTP", "gRPC", "TCP".
 	Calls    []CallResult  `json:"calls"`
 	Sessions SessionResult `json:"sessions"`
-	// Turns are how often the faulty workload's part in the HTTP calls went or came back while it flapped.
+	// Turns are how often the faulty workload's part in the calls went or came back while it flapped.
 	Turns  int      `json:"turns,omitempty"`
 	Broken []string `json:"broken,omitempty"`
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -29,16 +30,18 @@ func (w *world) run(ctx context.Context, r row) (RowResult, error) {
 	if err := w.awaitSteady(ctx); err != nil {
 		return RowResult{}, fmt.Errorf("not steady before the fault: %w", err)
 	}
-	old, err := w.openSessions(ctx)
-	if err != nil {
-		return RowResult{}, err
-	}
+	old := &sessions{done: make(chan struct{})}
 	defer old.close()
+	if slices.Contains(w.protocols, TCP) {
+		if err := w.openSessions(ctx, old); err != nil {
+			return RowResult{}, err
+		}
+	}
 	pause(ctx, warmUp)
 	fault := time.Now()
 	judged := make(chan SessionResult, 1)
 	go func() { judged <- old.judge(ctx, fault) }()
-	err = r.fault.strike(ctx, w)
+	err := r.fault.strike(ctx, w)
 	if err == nil {
 		pause(ctx, r.hold)
 	}
@@ -51,15 +54,15 @@ func (w *world) run(ctx context.Context, r row) (RowResult, error) {
 	}
 	err = w.awaitSteady(ctx)
 	result.Steady = time.Since(mended).Seconds()
-	for _, protocol := range Protocols {
+	for _, protocol := range w.protocols {
 		result.Calls = append(result.Calls, w.count(protocol, fault))
 	}
 	if r.flaps != "" {
-		series := w.records[HTTP].Series(fault, mended.Sub(fault), flapStep)
+		series := w.records[w.protocols[0]].Series(fault, mended.Sub(fault), flapStep)
 		result.Turns = turns(series, r.flaps)
 	}
 	result.Broken = judge(result)
-	if logged := w.logTrouble(r.name, fault); logged != nil {
+	if logged := w.logTrouble(r.name+", "+strings.Join(w.protocols, " and "), fault); logged != nil {
 		return result, logged
 	}
 	if err != nil {
@@ -71,7 +74,7 @@ func (w *world) run(ctx context.Context, r row) (RowResult, error) {
 // logTrouble writes each failing or slow call since a fault into a log of the row.
 func (w *world) logTrouble(name string, fault time.Time) error {
 	var b strings.Builder
-	for _, protocol := range Protocols {
+	for _, protocol := range w.protocols {
 		for _, o := range w.records[protocol].Troubled(fault) {
 			fmt.Fprintf(&b, "%s due +%.3f s, took %.3f s, kept %t, post %t, %s %s\n",
 				protocol, o.Due.Sub(fault).Seconds(), o.Latency.Seconds(), o.Kept, o.Post, o.Instance, o.Err)

@@ -33,15 +33,14 @@ type sessions struct {
 	running sync.WaitGroup
 }
 
-// openSessions opens sessions and has each answer once.
-func (w *world) openSessions(ctx context.Context) (*sessions, error) {
-	s := &sessions{done: make(chan struct{})}
+// openSessions adds open sessions, each of which has been spoken to.
+func (w *world) openSessions(ctx context.Context, s *sessions) error {
 	for i := range sessionCount {
 		dial, cancel := context.WithTimeout(ctx, callTimeout)
 		conn, err := w.sites[order[0]].region.Dial(dial, "tcp", upstreams[TCP])
 		cancel()
 		if err != nil {
-			return nil, fmt.Errorf("open a session: %w", err)
+			return fmt.Errorf("open a session: %w", err)
 		}
 		one := &session{conn: conn, heard: time.Now()}
 		s.list = append(s.list, one)
@@ -51,7 +50,7 @@ func (w *world) openSessions(ctx context.Context) (*sessions, error) {
 			s.running.Go(func() { one.chat(s.done) })
 		}
 	}
-	return s, nil
+	return nil
 }
 
 func (s *session) say() { _, _ = fmt.Fprintln(s.conn, "ahoy") }
@@ -83,6 +82,9 @@ func (s *session) listen() {
 
 // judge asks every session once more, when the bound after the fault has passed, and tells those that live from those that do not.
 func (s *sessions) judge(ctx context.Context, fault time.Time) SessionResult {
+	if len(s.list) == 0 {
+		return SessionResult{}
+	}
 	pause(ctx, time.Until(fault.Add(sessionBound)))
 	asked := time.Now()
 	for _, one := range s.list {

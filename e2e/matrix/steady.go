@@ -130,7 +130,7 @@ func (w *world) awaitSteady(ctx context.Context) error {
 func (w *world) callsSteady() error {
 	// The latest two seconds may hold calls that are still under way.
 	since := time.Now().Add(-callTimeout - steadySpan)
-	for _, protocol := range Protocols {
+	for _, protocol := range w.protocols {
 		c := w.records[protocol].Between(since, steadySpan, nil)
 		expected := rate() * int(steadySpan/time.Second)
 		switch {

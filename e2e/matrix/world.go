@@ -46,8 +46,10 @@ type world struct {
 	net                     *wan.Network
 	fleet                   *fleet.Fleet
 	sites                   map[string]*site
-	records                 map[string]*load.Record
-	http                    map[string]*http.Client
+	// protocols are those whose calls are made at the moment.
+	protocols []string
+	records   map[string]*load.Record
+	http      map[string]*http.Client
 }
 
 // site is what runs in a region beside its node and its agent.
