@@ -155,18 +155,23 @@ func (p *Prober) probe(ctx context.Context, t task) bool {
 	if pt == nil || ctx.Err() != nil {
 		return false
 	}
-	before := pt.own.State
+	before := pt.own
 	pt.own = verdict.Step(pt.own, outcome, p.cfg.Thresholds, now)
 	pt.began = began
 	pt.probe = schedule{at: p.after(began, p.cfg.Pace.Pause(pt.own, pt.suspicious))}
-	if pt.own.State == before {
+	if pt.own.State == before.State && pt.own.Degraded == before.Degraded {
 		return false
 	}
 	log := p.cfg.Logger.With("cluster", t.target.Cluster, "gateway", t.target.Gateway, "address", netip.AddrPortFrom(t.address, t.target.Port))
-	if pt.own.State == verdict.Bad {
-		log.Warn("a gateway is not reached", "before", before, "error", outcome.Err)
-	} else {
-		log.Info("a gateway is reached", "before", before)
+	if pt.own.Degraded != before.Degraded {
+		log.Info("the path to a gateway changed", "degraded", pt.own.Degraded, "roundTrip", outcome.RoundTrip)
+	}
+	switch {
+	case pt.own.State == before.State:
+	case pt.own.State == verdict.Bad:
+		log.Warn("a gateway is not reached", "before", before.State, "error", outcome.Err)
+	default:
+		log.Info("a gateway is reached", "before", before.State)
 	}
 	return p.gateways[gatewayKey{t.target.Cluster, t.target.Gateway}] == t.gateway
 }
@@ -182,6 +187,8 @@ func (p *Prober) attempt(ctx context.Context, t task) (o verdict.Outcome) {
 		return verdict.Outcome{Err: "connecting failed: " + reason(bound, limit, err)}
 	}
 	defer func() { _ = conn.Close() }()
+	// What the kernel has seen of the path counts also when nobody answers at its end.
+	defer func() { o.RoundTrip, o.Resent = path(conn) }()
 	o.Connect = p.cfg.Clock.Now().Sub(began)
 	limit = p.cfg.Patience.ForAnswer(o.Connect)
 	bound, cancel = context.WithTimeout(ctx, limit)

@@ -17,6 +17,7 @@ type Own struct {
 	usual time.Duration
 	// streak counts the latest outcomes that agree with each other and not with State.
 	streak int
+	Path
 }
 
 // Outcome is the result of one probe; Err is empty when it succeeded.
@@ -25,6 +26,10 @@ type Outcome struct {
 	// Connect is zero when no connection stood.
 	Connect time.Duration
 	RTT     time.Duration
+	// RoundTrip is the shortest of the connection's round trips; zero when none is known. One that is long once is a path that is long.
+	RoundTrip time.Duration
+	// Resent says that this side had to send something again.
+	Resent bool
 }
 
 // Thresholds say how many outcomes in a row change the state; values below 1 count as 1.
@@ -55,7 +60,7 @@ func Step(v Own, o Outcome, th Thresholds, at time.Time) Own {
 	default:
 		v.streak++
 	}
-	v.LastError = o.Err
+	v.LastError, v.Path = o.Err, v.step(o, at)
 	if v.State != to && v.streak >= need {
 		v.State, v.Since, v.streak = to, at, 0
 	}
@@ -70,8 +75,9 @@ func smooth(usual, connect time.Duration) time.Duration {
 	return usual + (connect-usual)/8
 }
 
-// Doubtful reports whether the last outcome contradicts the state: then the next probe should not wait long.
-func (v Own) Doubtful() bool { return v.streak > 0 }
+// Doubtful reports whether the last outcome contradicts the state, or the path may have become worse: then the next probe should not
+// wait long.
+func (v Own) Doubtful() bool { return v.streak > 0 || v.doubtful() }
 
 // Pace is how often an address is probed.
 type Pace struct {

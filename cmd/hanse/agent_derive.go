@@ -120,7 +120,7 @@ func (c *siteCore) records() ([]model.Record, bool) {
 			status.Introduced = append(status.Introduced, introducedText(e.Bundle.TrustDomain, e.Sole))
 		}
 	}
-	status.Dropped = append(status.Dropped, c.unreachable()...)
+	status.Dropped = append(status.Dropped, c.avoided()...)
 	slices.Sort(status.Dropped)
 	return append(out, model.Record{Cluster: c.member.Cluster, Status: &status}), true
 }

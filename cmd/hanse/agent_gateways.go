@@ -20,6 +20,8 @@ type gatewayView struct {
 	Draining bool   `json:"draining,omitempty"`
 	// Reachable is what calls go by: "good", "bad" or "unknown", which counts as good.
 	Reachable string `json:"reachable"`
+	// Degraded says that the path there has become much longer or loses packets: calls prefer other clusters.
+	Degraded bool `json:"degraded,omitempty"`
 	// Own is what this site's own probes have shown, Since when, and LastError why the last one failed.
 	Own       string     `json:"own"`
 	Since     *time.Time `json:"since,omitempty"`
@@ -47,6 +49,7 @@ func (c *siteCore) gateways() []gatewayView {
 			Draining: p.Draining, Reachable: j.State.String(), Own: p.State.String(), LastError: p.LastError,
 			ConnectSeconds: p.Connect.Seconds(), ProbeSeconds: p.RTT.Seconds(),
 			GoodFor: voices.Good, BadFor: voices.Bad, Suspicious: j.Suspicious,
+			Degraded: p.Degraded,
 		}
 		if !p.Since.IsZero() {
 			v.Since = &p.Since
@@ -113,6 +116,8 @@ func (a *agentParts) measureGateways() {
 	}
 	gauge(a.registry, "gateways_unreachable", "addresses of other clusters' gateways that calls avoid",
 		count(func(g gatewayView) bool { return g.Reachable == verdict.Bad.String() }))
+	gauge(a.registry, "gateways_degraded", "addresses of other clusters' gateways to which the path has become much longer or loses packets",
+		count(func(g gatewayView) bool { return g.Degraded }))
 	gauge(a.registry, "gateways_suspicious", "addresses of other clusters' gateways of which another prober says the opposite",
 		count(func(g gatewayView) bool { return g.Suspicious }))
 	a.registry.MustRegister(newGatewayMetrics(a.core.gateways), prometheus.NewCounterFunc(

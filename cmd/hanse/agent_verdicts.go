@@ -21,8 +21,14 @@ type beliefs struct {
 	heard  []verdict.Heard
 	view   *state.View
 	at     time.Time
-	// states are what calls go by.
-	states map[verdict.Address]verdict.State
+	// ways are what calls go by.
+	ways map[verdict.Address]way
+}
+
+// way is what calls go by of one gateway address.
+type way struct {
+	state    verdict.State
+	degraded bool
 }
 
 // recollect bounds how long it takes to notice that a prober which had fallen silent speaks again.
@@ -33,16 +39,16 @@ const recollect = time.Second
 func (c *siteCore) judge(now time.Time) (changed bool, next time.Time) {
 	c.mu.Lock()
 	c.listen(now)
-	states, suspects := map[verdict.Address]verdict.State{}, map[verdict.Address]bool{}
+	ways, suspects := map[verdict.Address]way{}, map[verdict.Address]bool{}
 	for _, p := range c.gatewayPoints() {
 		j := verdict.Judge(p.State, c.beliefs.others.On(p.Judged()))
-		states[p.Judged()] = j.State
+		ways[p.Judged()] = way{j.State, p.Degraded}
 		if j.Suspicious {
 			suspects[p.Judged()] = true
 		}
 	}
-	changed = !maps.Equal(states, c.beliefs.states)
-	c.beliefs.states = states
+	changed = !maps.Equal(ways, c.beliefs.ways)
+	c.beliefs.ways = ways
 	next = c.beliefs.others.Next()
 	c.mu.Unlock()
 	c.out.suspect(suspects)
@@ -122,7 +128,8 @@ func (c *siteCore) routePoints(points []probe.Point) []route.GatewayPoint {
 	for i, p := range points {
 		out[i] = route.GatewayPoint{
 			Address: p.Address.String(), Port: p.Port, Locality: p.Locality, Draining: p.Draining,
-			Reach: reachability(verdict.Judge(p.State, c.beliefs.others.On(p.Judged())).State),
+			Reach:    reachability(verdict.Judge(p.State, c.beliefs.others.On(p.Judged())).State),
+			Degraded: p.Degraded,
 		}
 	}
 	return out
@@ -139,20 +146,23 @@ func reachability(s verdict.State) route.Reachability {
 	}
 }
 
-// maxUnreachable bounds what a status record says of gateways.
-const maxUnreachable = 50
+// maxAvoided bounds what a status record says of gateways.
+const maxAvoided = 50
 
-// unreachable says which gateways calls avoid, and who says so; the lock is held.
-func (c *siteCore) unreachable() []string {
+// avoided says which gateways calls avoid, and why or who says so; the lock is held.
+func (c *siteCore) avoided() []string {
 	var out []string
 	for _, p := range c.gatewayPoints() {
 		voices := c.beliefs.others.On(p.Judged())
-		if verdict.Judge(p.State, voices).State == verdict.Bad {
+		switch {
+		case verdict.Judge(p.State, voices).State == verdict.Bad:
 			out = append(out, unreachableText(p, voices))
+		case p.Degraded:
+			out = append(out, fmt.Sprintf("the path to gateway %s of %s at %s port %d is degraded: calls go elsewhere where they can", p.Gateway, p.Cluster, p.Address, p.Port))
 		}
 	}
-	if more := len(out) - maxUnreachable; more > 0 {
-		out = append(out[:maxUnreachable], fmt.Sprintf("… and %d more gateways are unreachable", more))
+	if more := len(out) - maxAvoided; more > 0 {
+		out = append(out[:maxAvoided], fmt.Sprintf("… and %d more gateways are avoided", more))
 	}
 	return out
 }

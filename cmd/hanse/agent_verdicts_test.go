@@ -180,3 +180,30 @@ func TestTheStatusNamesUnreachableGateways(t *testing.T) {
 		t.Errorf("us says %q, want %q", got, want)
 	}
 }
+
+func TestADegradedPathIsGoneByAndTold(t *testing.T) {
+	f := newFleet(t, "eu", "us")
+	eu := f.sites[0]
+	eu.finds(verdict.Good)
+	f.after(1)
+	if changed, _ := eu.judge(eu.clock.Now()); changed {
+		t.Fatal("something changes by itself")
+	}
+	eu.out.points["zug"][0].Degraded = true
+	if changed, _ := eu.judge(eu.clock.Now()); !changed {
+		t.Error("a path that has become worse changes nothing")
+	}
+	eu.mu.Lock()
+	points, avoided := eu.routePoints(eu.gatewayPoints()), eu.avoided()
+	eu.mu.Unlock()
+	if len(points) != 1 || !points[0].Degraded || points[0].Reach != route.ReachGood {
+		t.Errorf("calls go by %+v", points)
+	}
+	if len(avoided) != 1 || !strings.Contains(avoided[0], "the path to gateway gw of zug at 192.0.2.9 port 7722 is degraded") {
+		t.Errorf("told is %q", avoided)
+	}
+	var list strings.Builder
+	if printGateways(&list, eu.gateways()); !strings.Contains(list.String(), "good (degraded path)") {
+		t.Errorf("the list says\n%s", &list)
+	}
+}

@@ -29,7 +29,8 @@ func newGatewayListCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "list", Short: "List the gateways' addresses, whether they are reached, and who says otherwise",
 		Long: `REACHABLE is what calls go by: good, bad, or unknown, which counts as good. "Out of rotation" says that the gateway's own site has
-drained it or finds it not ready: it is called only when no other one is good. OWN PROBES is what this site's probes have shown, ROUND TRIP
+drained it or finds it not ready: it is called only when no other one is good. "Degraded path" says that the way there has become much
+longer or loses packets: for as long as it does, and half a minute more, calls go to other clusters where they can. OWN PROBES is what this site's probes have shown, ROUND TRIP
 how long the last TCP connection took to stand; GOOD FOR and BAD FOR are the other clusters that say so.`,
 		Example: "  hanse gateway list\n  hanse gateway list -o json", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -55,6 +56,9 @@ func printGateways(w io.Writer, list []gatewayView) {
 		reachable := g.Reachable
 		if g.Draining {
 			reachable += " (out of rotation)"
+		}
+		if g.Degraded {
+			reachable += " (degraded path)"
 		}
 		row(w, g.Cluster, g.Gateway, g.Address, reachable, g.Own, roundTripText(g.ConnectSeconds), namesText(g.GoodFor), namesText(g.BadFor), g.LastError)
 	}

@@ -127,7 +127,9 @@ func (o *oracle) expect(a, other *agent, u *uplink, in *snapshot.Inputs) {
 			o.w.violate(converges, "agent %s finds %s of %s %v", a.name, g.Name, other.name, p.own.State)
 		}
 		in.Gateways[other.cluster] = append(in.Gateways[other.cluster],
-			route.GatewayPoint{Address: g.Address, Port: g.Port, Locality: g.Locality, Draining: g.Draining, Reach: route.ReachGood})
+			route.GatewayPoint{
+				Address: g.Address, Port: g.Port, Locality: g.Locality, Draining: g.Draining, Reach: route.ReachGood, Degraded: p.own.Degraded,
+			})
 	}
 }
 

@@ -85,21 +85,21 @@ func (a *agent) probe(address verdict.Address, p *probe, pause time.Duration) {
 	}
 	w.afterFor(&a.process, pause+took, func() {
 		if a.probes[address] == p && p.count == count {
-			a.answered(address, p, g, connect, took)
+			a.answered(address, p, g, verdict.Outcome{Connect: connect, RTT: took, RoundTrip: rtt, Resent: connect != rtt})
 		}
 	})
 }
 
 // answered takes the end of a handshake, which the gateway answers if it can at this moment.
-func (a *agent) answered(address verdict.Address, p *probe, g *gateway, connect, took time.Duration) {
+func (a *agent) answered(address verdict.Address, p *probe, g *gateway, o verdict.Outcome) {
 	w := a.w
-	o := verdict.Outcome{Connect: connect, RTT: took}
-	if connect == 0 || !g.up || g.frozen || !w.net.open(&a.process, &g.process) || !w.net.open(&g.process, &a.process) {
+	took := o.RTT
+	if o.Connect == 0 || !g.up || g.frozen || !w.net.open(&a.process, &g.process) || !w.net.open(&g.process, &a.process) {
 		o = verdict.Outcome{Err: "no answer"}
 	}
-	before := p.own.State
+	before := p.own
 	p.own = verdict.Step(p.own, o, verdict.DefaultThresholds, a.clock(w.now))
-	if p.own.State != before {
+	if p.own.State != before.State || p.own.Degraded != before.Degraded {
 		w.trace.add(w.now, "judged", a.name, address.Gateway+" "+p.own.State.String(), 0, 0, 0)
 		a.touch()
 	}
@@ -149,7 +149,7 @@ func (a *agent) points(origin catalog.Imported) []route.GatewayPoint {
 			continue
 		}
 		p := a.probes[address]
-		point := route.GatewayPoint{Address: address.IP.String(), Port: address.Port, Locality: p.locality, Draining: p.draining}
+		point := route.GatewayPoint{Address: address.IP.String(), Port: address.Port, Locality: p.locality, Draining: p.draining, Degraded: p.own.Degraded}
 		switch verdict.Judge(p.own.State, a.others.On(address)).State {
 		case verdict.Good:
 			point.Reach = route.ReachGood

@@ -44,7 +44,7 @@ type Request struct {
 // Assign decides where the callers of one locality send their calls.
 //
 // Sources of capacity stand in tiers: the callers' zone, their region, each region of the policy's order, all others; then the same
-// once more for capacity that is stale. A tier serves the share min(1, 1.4 × ready/total) of the calls, and what it does not serve
+// once more for what only degraded paths lead to, and for capacity that is stale. A tier serves the share min(1, 1.4 × ready/total) of the calls, and what it does not serve
 // spills over to the next tier. The tiers that together serve everything share priority 0 by weight; every further tier is a priority
 // of its own and waits for a death. Capacity that is held down waits behind them.
 //

@@ -46,7 +46,8 @@ func genRequest(t *rapid.T, collisions bool) Request {
 		}
 		for range rapid.IntRange(0, 3).Draw(t, "gateways") {
 			r.Gateways[c] = append(r.Gateways[c], GatewayPoint{Address: address(), Port: 15443,
-				Draining: rapid.IntRange(0, 4).Draw(t, "draining") == 0, Reach: Reachability(rapid.IntRange(0, 2).Draw(t, "reach"))})
+				Draining: rapid.IntRange(0, 4).Draw(t, "draining") == 0, Reach: Reachability(rapid.IntRange(0, 2).Draw(t, "reach")),
+				Degraded: rapid.IntRange(0, 3).Draw(t, "degraded") == 0})
 		}
 	}
 	r.Order.To = rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"eu", "us", "ap"}), 0, 2, func(s string) string { return s }).Draw(t, "order")

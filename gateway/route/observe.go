@@ -1,5 +1,7 @@
 package route
 
+import "slices"
+
 // Available is a complete observation: for each known capacity whether something is ready there and can be reached. A capacity that
 // is missing is unavailable.
 type Available map[RampKey]bool
@@ -22,11 +24,9 @@ func (a Available) Observe(r Request) {
 }
 
 // reachable reports whether some point takes new calls.
-func reachable(points []GatewayPoint) bool {
-	for _, p := range points {
-		if p.usable() {
-			return true
-		}
-	}
-	return false
+func reachable(points []GatewayPoint) bool { return slices.ContainsFunc(points, GatewayPoint.usable) }
+
+// degraded reports whether a cluster can be reached, and on degraded paths only.
+func degraded(points []GatewayPoint) bool {
+	return reachable(points) && !slices.ContainsFunc(points, func(p GatewayPoint) bool { return p.usable() && !p.Degraded })
 }

@@ -58,8 +58,8 @@ func (p *placer) add(s *source, healthy bool) span {
 		}
 	}
 	for _, g := range s.points {
-		// Nothing ready behind a gateway is as good as no gateway.
-		good := s.ready > 0 && g.usable()
+		// Nothing ready behind a gateway is as good as no gateway, and a degraded path is none beside a better one.
+		good := s.ready > 0 && g.usable() && (!g.Degraded || s.degraded)
 		if g.Draining && p.good > 0 {
 			s.left = true
 			continue

@@ -25,6 +25,9 @@ func (r *Request) remote(capacity []RemoteCapacity, to []source) []source {
 	if allStale(capacity) {
 		behind = rankStale
 	}
+	if s.degraded = degraded(s.points); s.degraded {
+		behind += rankDegraded
+	}
 	s.rank, s.locality = rank+behind, locality
 	for _, c := range capacity {
 		s.ready += float64(c.Ready)

@@ -12,6 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/hanse-mesh/hanse/api/model"
+	"github.com/hanse-mesh/hanse/api/policy"
 )
 
 // tiny is what floating point may be wrong by.
@@ -167,6 +168,51 @@ func TestStaleCapacityWaitsForTheFresh(t *testing.T) {
 		"a part that is fresh speaks for it": {[]RemoteCapacity{stale(far("b", euA, 3, 3)), far("b", usA, 1, 1), far("c", apA, 3, 3)}, []string{"b@eu/a:100", "c@ap/a:100"}},
 	} {
 		got := show(Assign(Request{Service: pay, Cluster: "a", From: euA, Gateways: gateways("b", "c"), Remote: c.remote}))
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
+	}
+}
+
+func TestADegradedPathWaitsForTheOthers(t *testing.T) {
+	point := func(address string, degraded bool, reach Reachability) GatewayPoint {
+		return GatewayPoint{Address: address, Port: 15443, Degraded: degraded, Reach: reach}
+	}
+	for name, c := range map[string]struct {
+		b      []GatewayPoint
+		remote []RemoteCapacity
+		want   []string
+	}{
+		"near and degraded after far": {
+			[]GatewayPoint{point("b1", true, ReachGood)}, []RemoteCapacity{far("b", usA, 3, 3), far("c", apA, 3, 3)},
+			[]string{"c@ap/a:100", "b@us/a:100"},
+		},
+		"it serves what the others cannot": {
+			[]GatewayPoint{point("b1", true, ReachGood)}, []RemoteCapacity{far("b", usA, 3, 3), far("c", apA, 1, 2)},
+			[]string{"c@ap/a:70 b@us/a:30"},
+		},
+		"the last one stays": {
+			[]GatewayPoint{point("b1", true, ReachGood)}, []RemoteCapacity{far("b", usA, 3, 3)},
+			[]string{"b@us/a:100"},
+		},
+		"degraded before stale": {
+			[]GatewayPoint{point("b1", true, ReachGood)},
+			[]RemoteCapacity{{Cluster: "c", Capacity: model.Capacity{Locality: euA, Ready: 3, Total: 3}, Stale: true}, far("b", usA, 3, 3)},
+			[]string{"b@us/a:100", "c@eu/a:100"},
+		},
+		"one better path is enough": {
+			[]GatewayPoint{point("b1", true, ReachGood), point("b2", false, ReachUnknown)}, []RemoteCapacity{far("b", usA, 3, 3), far("c", apA, 3, 3)},
+			[]string{"b@us/a:100", "c@ap/a:100", "!b@us/a:100"},
+		},
+		"a dead one is no better path": {
+			[]GatewayPoint{point("b1", true, ReachGood), point("b2", false, ReachBad)}, []RemoteCapacity{far("b", usA, 3, 3), far("c", apA, 3, 3)},
+			[]string{"c@ap/a:100", "b@us/a:100", "!b@us/a:100"},
+		},
+	} {
+		ways := gateways("b", "c")
+		ways["b"] = c.b
+		order := policy.RegionOrder{To: []string{"us", "ap"}}
+		got := show(Assign(Request{Service: pay, Cluster: "a", From: euA, Order: order, Gateways: ways, Remote: c.remote}))
 		if !slices.Equal(got, c.want) {
 			t.Errorf("%s: %q, want %q", name, got, c.want)
 		}

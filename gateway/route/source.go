@@ -21,6 +21,8 @@ type source struct {
 	points                         []GatewayPoint
 	// absent is capacity of a cluster that does not serve in this tier: it needs no endpoints to count in the tier's total.
 	absent bool
+	// degraded says that all ways to it are.
+	degraded bool
 	// left says that a gateway that drains was left out.
 	left bool
 	// healthy and bad are the source's endpoints as place lays them out.
@@ -36,8 +38,9 @@ const (
 	// maxOrder bounds the regions that the policy puts in order: those listed later share a tier.
 	maxOrder = 100
 	rankRest = rankOrder + maxOrder
-	// rankStale is added to the rank of what is stale.
-	rankStale = rankRest + 1
+	// rankDegraded is added to the rank of what only degraded paths lead to, rankStale to that of what is stale.
+	rankDegraded = rankRest + 1
+	rankStale    = 2 * rankDegraded
 	// rankNever is for regions that the policy leaves out.
 	rankNever = math.MaxInt
 )

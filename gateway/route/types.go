@@ -57,6 +57,8 @@ type GatewayPoint struct {
 	Locality model.Locality
 	Draining bool
 	Reach    Reachability
+	// Degraded says that the way there is much longer than usual, or loses packets.
+	Degraded bool
 }
 
 // usable reports whether new calls may be sent there.
