@@ -46,7 +46,8 @@ type Request struct {
 // Sources of capacity stand in tiers: the callers' zone, their region, each region of the policy's order, all others; then the same
 // once more for what only degraded paths lead to, and for capacity that is stale. A tier serves the share min(1, 1.4 × ready/total) of the calls, and what it does not serve
 // spills over to the next tier. The tiers that together serve everything share priority 0 by weight; every further tier is a priority
-// of its own and waits for a death. Capacity that is held down waits behind them.
+// of its own and waits for a death. Capacity that is held down waits behind them, and so does a degraded path to a cluster that another
+// path leads to.
 //
 // Endpoints that are known to be bad stand in one last priority of their own. Beside healthy ones they would make Envoy scale its
 // priorities and localities down a second time for what the shares already say; there they are reached only when nothing else is

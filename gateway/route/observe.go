@@ -26,7 +26,17 @@ func (a Available) Observe(r Request) {
 // reachable reports whether some point takes new calls.
 func reachable(points []GatewayPoint) bool { return slices.ContainsFunc(points, GatewayPoint.usable) }
 
-// degraded reports whether a cluster can be reached, and on degraded paths only.
+// degraded reports whether all paths to a cluster are. Whether somebody answers at their ends does not matter: what flaps must not change
+// its tier.
 func degraded(points []GatewayPoint) bool {
-	return reachable(points) && !slices.ContainsFunc(points, func(p GatewayPoint) bool { return p.usable() && !p.Degraded })
+	some := false
+	for _, p := range points {
+		if p.Draining {
+			continue
+		}
+		if some = true; !p.Degraded {
+			return false
+		}
+	}
+	return some
 }

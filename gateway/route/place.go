@@ -1,5 +1,7 @@
 package route
 
+import "slices"
+
 // placer lays out endpoints, each address once.
 type placer struct {
 	endpoints []Endpoint
@@ -29,16 +31,19 @@ func place(r *Request, sources []source) ([]source, []Endpoint) {
 		p.index = make(map[address]bool, n)
 	}
 	for i := range sources {
-		sources[i].healthy = p.add(&sources[i], true)
+		sources[i].healthy = p.add(&sources[i], serving)
+	}
+	for i := range sources {
+		sources[i].spare = p.add(&sources[i], spare)
 	}
 	p.good = len(p.endpoints)
 	for i := range sources {
-		sources[i].bad = p.add(&sources[i], false)
+		sources[i].bad = p.add(&sources[i], bad)
 	}
 	kept := sources[:0]
 	for _, s := range sources {
 		s.absent = s.absent || s.left
-		if s.absent || s.healthy.len()+s.bad.len() > 0 {
+		if s.absent || s.healthy.len()+s.spare.len()+s.bad.len() > 0 {
 			s.settle(r)
 			kept = append(kept, s)
 		}
@@ -46,25 +51,46 @@ func place(r *Request, sources []source) ([]source, []Endpoint) {
 	return kept, p.endpoints
 }
 
-// add appends the source's endpoints of the given health that nobody has yet.
+// use is what an endpoint is good for.
+type use int
+
+const (
+	// serving endpoints take the source's calls, spare ones wait until those are dead, bad ones until everything is.
+	serving use = iota
+	spare
+	bad
+)
+
+// useOf is what a gateway is good for: nothing ready behind it is as good as no gateway, and a degraded path is spare beside a better one.
+func (s *source) useOf(g GatewayPoint) use {
+	switch {
+	case s.ready == 0 || !g.usable():
+		return bad
+	case g.Degraded && !s.degraded:
+		return spare
+	default:
+		return serving
+	}
+}
+
+// add appends the source's endpoints of the given use that nobody has yet.
 //
 // A gateway that drains is left out, unless nothing better is left: Envoy then ends the connections that it holds to it as soon as
 // they are idle, and the gateway can go. Kept as a last resort, they would stay open until the gateway cuts them.
-func (p *placer) add(s *source, healthy bool) span {
+func (p *placer) add(s *source, u use) span {
 	from := len(p.endpoints)
+	healthy := u != bad
 	for _, e := range s.local {
-		if e.Available == healthy && !p.taken(address{e.Address, e.Port}) {
+		if u != spare && e.Available == healthy && !p.taken(address{e.Address, e.Port}) {
 			p.endpoints = append(p.endpoints, Endpoint{Address: e.Address, Port: e.Port, Weight: max(1, e.Weight), Healthy: healthy})
 		}
 	}
 	for _, g := range s.points {
-		// Nothing ready behind a gateway is as good as no gateway, and a degraded path is none beside a better one.
-		good := s.ready > 0 && g.usable() && (!g.Degraded || s.degraded)
 		if g.Draining && p.good > 0 {
 			s.left = true
 			continue
 		}
-		if good == healthy && !p.taken(address{g.Address, g.Port}) {
+		if s.useOf(g) == u && !p.taken(address{g.Address, g.Port}) {
 			p.endpoints = append(p.endpoints, Endpoint{Address: g.Address, Port: g.Port, Weight: 1, Healthy: healthy, Gateway: true})
 		}
 	}
@@ -120,12 +146,18 @@ func healthyGroups(sources []source, endpoints []Endpoint) []Group {
 	return out
 }
 
-// heldGroups makes groups of all healthy endpoints of sources that are held down, weighted by what is ready.
+// heldGroups makes groups of the healthy endpoints that take no calls while others live, weighted by what is ready behind them: all of
+// sources that are held down, and those that degraded paths lead to.
 func heldGroups(sources []source, endpoints []Endpoint) []Group {
 	var out []Group
 	for i := range sources {
-		if s := &sources[i]; s.healthy.len() > 0 && !s.serves() {
-			out = append(out, s.group(s.healthy.of(endpoints), uint32(min(maxWeight, max(1, s.ready)))))
+		s := &sources[i]
+		held := slices.Clone(s.spare.of(endpoints))
+		if !s.serves() {
+			held = append(held, s.healthy.of(endpoints)...)
+		}
+		if len(held) > 0 {
+			out = append(out, s.group(held, uint32(min(maxWeight, max(1, s.ready)))))
 		}
 	}
 	return out

@@ -25,8 +25,8 @@ type source struct {
 	degraded bool
 	// left says that a gateway that drains was left out.
 	left bool
-	// healthy and bad are the source's endpoints as place lays them out.
-	healthy, bad span
+	// healthy, spare and bad are the source's endpoints as place lays them out.
+	healthy, spare, bad span
 	// part is the source's part of the calls.
 	part float64
 }

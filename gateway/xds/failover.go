@@ -24,12 +24,14 @@ const (
 	// packets alone do not come near it: what is sent after them is acknowledged selectively. A GET that was under way when a path was cut
 	// has then time left to be answered elsewhere within two seconds.
 	silence = 800 * time.Millisecond
-	// Two checks in a row that fail are noticed within three seconds. An answer may take as long as one that is lost once and sent again at
-	// a round trip of 300 ms.
+	// Two checks in a row that fail are noticed within 2.75 s. An answer may take as long as one that is lost once and sent again at a round
+	// trip of 300 ms.
 	checkInterval = 500 * time.Millisecond
 	checkTimeout  = time.Second
-	// sessionFailures is how many attempts in a row put a host of sessions aside, callFailures one of calls, which are tried elsewhere.
-	sessionFailures = 30
+	recheck       = 250 * time.Millisecond
+	// sessionFailures is how many attempts in a row put a host of sessions aside, callFailures one of calls, which are tried elsewhere. One
+	// connection that is not made in time fails all attempts that wait for one to its host, and each counts.
+	sessionFailures = 100
 	callFailures    = 3
 	// standby has the next connection made while the present one still has requests left: a handshake takes two round trips, or longer
 	// where packets are lost.
@@ -110,6 +112,8 @@ func check() *corev3.HealthCheck {
 	return &corev3.HealthCheck{
 		Timeout:                  duration(checkTimeout),
 		Interval:                 duration(checkInterval),
+		UnhealthyInterval:        duration(recheck),
+		UnhealthyEdgeInterval:    seconds(1),
 		NoTrafficInterval:        seconds(1),
 		NoTrafficHealthyInterval: seconds(5),
 		UnhealthyThreshold:       u32(2),
