@@ -72,7 +72,7 @@ func (b *builder) passthroughCluster(p *snapshot.Passthrough, trust string) *Res
 		c.LbPolicy = clusterv3.Cluster_ROUND_ROBIN
 	case trust != "":
 		c.TransportSocketMatches = checkContext(model.EnvoySNI(b.s.Cluster, b.s.Federation), trust)
-		c.HealthChecks = []*corev3.HealthCheck{check()}
+		c.HealthChecks = []*corev3.HealthCheck{check(siteCheckTimeout)}
 	}
 	return resource(p.SNI, c)
 }

@@ -29,6 +29,9 @@ const (
 	checkInterval = 500 * time.Millisecond
 	checkTimeout  = time.Second
 	recheck       = 250 * time.Millisecond
+	// siteCheckTimeout is for a gateway's checks of its own site's workloads, which are near: two that fail are noticed within 1.75 s, and
+	// callers need as long again to find a workload that answers.
+	siteCheckTimeout = 500 * time.Millisecond
 	// sessionFailures is how many attempts in a row put a host of sessions aside, callFailures one of calls, which are tried elsewhere. One
 	// connection that is not made in time fails all attempts that wait for one to its host, and each counts.
 	sessionFailures = 100
@@ -72,7 +75,7 @@ func multiplexed(c *clusterv3.Cluster, sp *snapshot.ServicePort, trust string) {
 func sessions(c *clusterv3.Cluster, sp *snapshot.ServicePort, trust string) {
 	c.TransportSocket = clientTLS(sp.SNI, sp.Identities, trust)
 	c.TransportSocketMatches = checkContext(sp.SNI, trust)
-	c.HealthChecks = []*corev3.HealthCheck{check()}
+	c.HealthChecks = []*corev3.HealthCheck{check(checkTimeout)}
 	c.CloseConnectionsOnHostHealthFailure = true
 	c.OutlierDetection = ejection(sessionFailures)
 }
@@ -108,9 +111,9 @@ func checkMark() *structpb.Struct {
 // check asks a host, by its name, for an answer on a connection that is kept: it costs one round trip and no handshake. A host that a
 // cluster without calls finds well is checked seldom: its first call finds a live one by trying. One that it finds bad is checked each
 // second: sessions that are opened to it for want of a better one are closed only when a check fails after one that passed.
-func check() *corev3.HealthCheck {
+func check(timeout time.Duration) *corev3.HealthCheck {
 	return &corev3.HealthCheck{
-		Timeout:                  duration(checkTimeout),
+		Timeout:                  duration(timeout),
 		Interval:                 duration(checkInterval),
 		UnhealthyInterval:        duration(recheck),
 		UnhealthyEdgeInterval:    seconds(1),
