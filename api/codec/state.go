@@ -19,6 +19,8 @@ const (
 	MaxTrustDomain = 255
 	// MaxTokenID is the longest token identifier, in bytes.
 	MaxTokenID = 64
+	// MaxTokenLabel is the longest label of a token, in bytes.
+	MaxTokenLabel = 128
 	// MaxPublicKey is the largest public key, PKIX DER, in bytes.
 	MaxPublicKey = 2048
 	// MaxNamespaces is how many namespaces a token or a cluster may name.
@@ -94,6 +96,9 @@ func TokenToProto(t model.Token) *hansev1.Token {
 		BoundKey:         t.BoundKey,
 		BoundName:        t.BoundName,
 		Revoked:          t.Revoked,
+		Role:             string(t.Role),
+		Namespaces:       t.Namespaces,
+		Label:            t.Label,
 	}
 }
 
@@ -109,6 +114,9 @@ func TokenFromProto(p *hansev1.Token) (model.Token, error) {
 		BoundKey:         p.GetBoundKey(),
 		BoundName:        p.GetBoundName(),
 		Revoked:          p.GetRevoked(),
+		Role:             model.Role(p.GetRole()),
+		Namespaces:       p.GetNamespaces(),
+		Label:            p.GetLabel(),
 	}
 	if t.ID == "" || len(t.ID) > MaxTokenID {
 		return model.Token{}, fmt.Errorf("token id has %d characters: it must have 1 to %d", len(t.ID), MaxTokenID)
@@ -137,8 +145,16 @@ func TokenFromProto(p *hansev1.Token) (model.Token, error) {
 	if t.CreatedAt, err = timeFromProto("created_at", p.GetCreatedAt()); err != nil {
 		return model.Token{}, fmt.Errorf("token %s: %w", t.ID, err)
 	}
-	if err := checkNamespaces(t.ExportNamespaces); err != nil {
-		return model.Token{}, fmt.Errorf("token %s: %w", t.ID, err)
+	for _, list := range [][]string{t.ExportNamespaces, t.Namespaces} {
+		if err := checkNamespaces(list); err != nil {
+			return model.Token{}, fmt.Errorf("token %s: %w", t.ID, err)
+		}
+	}
+	if t.Role != "" && !slices.Contains(model.Roles(), t.Role) {
+		return model.Token{}, fmt.Errorf("token %s: role %.20q is not one of viewer, operator, admin", t.ID, t.Role)
+	}
+	if len(t.Label) > MaxTokenLabel {
+		return model.Token{}, fmt.Errorf("token %s: label is longer than %d bytes", t.ID, MaxTokenLabel)
 	}
 	return t, nil
 }

@@ -68,7 +68,27 @@ type Token struct {
 	BoundKey  []byte `json:"-"`
 	BoundName string `json:"boundName,omitempty"`
 	Revoked   bool   `json:"revoked,omitempty"`
+	// Role and Namespaces bound what an operator token may do; no role is admin, no namespaces are all. Label says for whom it is.
+	Role       Role     `json:"role,omitempty"`
+	Namespaces []string `json:"namespaces,omitempty"`
+	Label      string   `json:"label,omitempty"`
 }
+
+// Role says what an operator may do.
+type Role string
+
+// The roles; each may do what those before it may.
+const (
+	// RoleViewer reads everything but tokens and the audit log.
+	RoleViewer Role = "viewer"
+	// RoleOperator writes policies.
+	RoleOperator Role = "operator"
+	// RoleAdmin does everything.
+	RoleAdmin Role = "admin"
+)
+
+// Roles lists the roles, weakest first.
+func Roles() []Role { return []Role{RoleViewer, RoleOperator, RoleAdmin} }
 
 // SignedBundle is a cluster's statement of its trust domain's roots: a marshalled statement with signatures by CA keys.
 type SignedBundle struct {
@@ -96,5 +116,5 @@ type Bundle struct {
 const (
 	ProtocolMin    = 1
 	ProtocolMax    = 2
-	CommandVersion = 2
+	CommandVersion = 3
 )

@@ -9,70 +9,80 @@ import (
 	"reflect"
 )
 
-// Document is one policy document: the struct that belongs to Kind is set, the other is nil.
+// Document is one policy document.
 type Document struct {
-	Kind     Kind
-	Failover *FailoverPolicy
-	Export   *ExportRule
+	Kind Kind
+	// Policy is a pointer to the struct that belongs to Kind; nil in an empty Document.
+	Policy Policy
 }
 
-// Kinds lists the kinds of document.
-func Kinds() []Kind { return []Kind{KindFailoverPolicy, KindExportRule} }
+// Policy is a *FailoverPolicy, *ExportRule, *RoleBinding or *IdentityProvider.
+type Policy interface {
+	// Validate reports what is wrong with the policy. known are the names that its references are checked against: regions for a
+	// FailoverPolicy, clusters for an ExportRule; without any nothing is warned of.
+	Validate(known []string) (warnings []string, err error)
 
-// Name returns the document's name.
-func (d Document) Name() string {
-	switch {
-	case d.Failover != nil:
-		return d.Failover.Name
-	case d.Export != nil:
-		return d.Export.Name
-	}
-	return ""
+	policyName() string
+	policySpec() any
+	// canonicalSpec is the spec with lists that must be given written as [], never as null.
+	canonicalSpec() any
 }
 
-// Spec returns the document's spec, a FailoverPolicySpec or an ExportRuleSpec; nil for an empty Document.
-func (d Document) Spec() any {
-	switch {
-	case d.Failover != nil:
-		return d.Failover.Spec
-	case d.Export != nil:
-		return d.Export.Spec
+// newPolicy returns an empty policy of a kind, nil for a kind that is not known.
+func newPolicy(k Kind) Policy {
+	switch k {
+	case KindFailoverPolicy:
+		return &FailoverPolicy{}
+	case KindExportRule:
+		return &ExportRule{}
+	case KindRoleBinding:
+		return &RoleBinding{}
+	case KindIdentityProvider:
+		return &IdentityProvider{}
 	}
 	return nil
 }
 
-// Validate reports what is wrong with the document. known are the names that references are checked against: regions for a
-// FailoverPolicy, clusters for an ExportRule; without any nothing is warned of.
-func (d Document) Validate(known []string) (warnings []string, err error) {
-	switch {
-	case d.Failover != nil:
-		return d.Failover.Validate(known)
-	case d.Export != nil:
-		return d.Export.Validate(known)
+// Name returns the document's name.
+func (d Document) Name() string {
+	if d.Policy == nil {
+		return ""
 	}
-	return nil, errors.New("the document is empty")
+	return d.Policy.policyName()
+}
+
+// Spec returns the document's spec, for example an ExportRuleSpec; nil for an empty Document.
+func (d Document) Spec() any {
+	if d.Policy == nil {
+		return nil
+	}
+	return d.Policy.policySpec()
+}
+
+// Validate is the policy's Validate.
+func (d Document) Validate(known []string) (warnings []string, err error) {
+	if d.Policy == nil {
+		return nil, errors.New("the document is empty")
+	}
+	return d.Policy.Validate(known)
 }
 
 // CanonicalJSON returns the form in which a document is kept and compared: equal documents have equal bytes.
 func (d Document) CanonicalJSON() ([]byte, error) {
-	out := struct {
+	if d.Policy == nil {
+		return nil, errors.New("the document is empty")
+	}
+	return json.Marshal(struct {
 		Kind Kind   `json:"kind"`
 		Name string `json:"name"`
 		Spec any    `json:"spec"`
-	}{d.Kind, d.Name(), nil}
-	switch {
-	case d.Failover != nil:
-		out.Spec = d.Failover.Spec.canonical()
-	case d.Export != nil:
-		out.Spec = d.Export.Spec.canonical()
-	default:
-		return nil, errors.New("the document is empty")
-	}
-	return json.Marshal(out)
+	}{d.Kind, d.Name(), d.Policy.canonicalSpec()})
 }
 
-// canonical writes lists that must be given as [], never as null.
-func (s FailoverPolicySpec) canonical() FailoverPolicySpec {
+func (p *FailoverPolicy) policyName() string { return p.Name }
+func (p *FailoverPolicy) policySpec() any    { return p.Spec }
+func (p *FailoverPolicy) canonicalSpec() any {
+	s := p.Spec
 	orders := make([]RegionOrder, len(s.Failover))
 	for i, o := range s.Failover {
 		o.To = orEmpty(o.To)
@@ -82,7 +92,10 @@ func (s FailoverPolicySpec) canonical() FailoverPolicySpec {
 	return s
 }
 
-func (s ExportRuleSpec) canonical() ExportRuleSpec {
+func (r *ExportRule) policyName() string { return r.Name }
+func (r *ExportRule) policySpec() any    { return r.Spec }
+func (r *ExportRule) canonicalSpec() any {
+	s := r.Spec
 	s.From, s.Namespaces, s.To = orEmpty(s.From), orEmpty(s.Namespaces), orEmpty(s.To)
 	return s
 }
@@ -127,16 +140,8 @@ func ParseJSON(kind Kind, data []byte) (Document, error) {
 // fromFields makes a document of decoded fields.
 func fromFields(fields map[string]any) (Document, []fault) {
 	name, isText := fields["kind"].(string)
-	d := Document{Kind: Kind(name)}
-	var target any
-	switch d.Kind {
-	case KindFailoverPolicy:
-		d.Failover = &FailoverPolicy{}
-		target = d.Failover
-	case KindExportRule:
-		d.Export = &ExportRule{}
-		target = d.Export
-	default:
+	d := Document{Kind: Kind(name), Policy: newPolicy(Kind(name))}
+	if d.Policy == nil {
 		return Document{}, []fault{unknownKind(name, isText)}
 	}
 	rest := make(map[string]any, len(fields))
@@ -145,12 +150,12 @@ func fromFields(fields map[string]any) (Document, []fault) {
 			rest[k] = v
 		}
 	}
-	if faults := check(rest, reflect.TypeOf(target).Elem(), nil); len(faults) > 0 {
+	if faults := check(rest, reflect.TypeOf(d.Policy).Elem(), nil); len(faults) > 0 {
 		return Document{}, faults
 	}
 	text, err := json.Marshal(rest)
 	if err == nil {
-		err = json.Unmarshal(text, target)
+		err = json.Unmarshal(text, d.Policy)
 	}
 	if err != nil {
 		return Document{}, []fault{{text: err.Error()}}

@@ -34,9 +34,9 @@ spec:
 
 func TestParseDocuments(t *testing.T) {
 	want := []Document{
-		{Kind: KindFailoverPolicy, Failover: &FailoverPolicy{Name: "shop", Spec: FailoverPolicySpec{Namespace: "shop",
+		{Kind: KindFailoverPolicy, Policy: &FailoverPolicy{Name: "shop", Spec: FailoverPolicySpec{Namespace: "shop",
 			Failover: []RegionOrder{{From: "eu", To: []string{"us", "ap"}}, {From: "*", To: []string{"eu"}, Only: true}}}}},
-		{Kind: KindExportRule, Export: &ExportRule{Name: "open", Spec: ExportRuleSpec{From: []string{"a"}, Namespaces: []string{"*"}, To: []string{"b"}}}},
+		{Kind: KindExportRule, Policy: &ExportRule{Name: "open", Spec: ExportRuleSpec{From: []string{"a"}, Namespaces: []string{"*"}, To: []string{"b"}}}},
 	}
 	for name, text := range map[string]string{
 		"yaml":          good,
@@ -50,7 +50,7 @@ func TestParseDocuments(t *testing.T) {
 			t.Errorf("%s: got %+v, %v", name, got, err)
 		}
 	}
-	if want[0].Name() != "shop" || want[1].Name() != "open" || !reflect.DeepEqual(want[1].Spec(), want[1].Export.Spec) || !reflect.DeepEqual(want[0].Spec(), want[0].Failover.Spec) {
+	if want[0].Name() != "shop" || want[1].Name() != "open" || !reflect.DeepEqual(want[1].Spec(), want[1].Policy.(*ExportRule).Spec) || !reflect.DeepEqual(want[0].Spec(), want[0].Policy.(*FailoverPolicy).Spec) {
 		t.Error("name or spec of a document")
 	}
 }
@@ -116,13 +116,13 @@ func genDocument(t *rapid.T) Document {
 	names := func(label string) []string { return rapid.SliceOfN(genNameOrAny(), 0, 3).Draw(t, label) }
 	name := rapid.StringMatching(`[a-z]([-a-z0-9]{0,5}[a-z])?`).Draw(t, "name")
 	if rapid.Bool().Draw(t, "export") {
-		return Document{Kind: KindExportRule, Export: &ExportRule{name, ExportRuleSpec{names("from"), names("namespaces"), names("services"), names("to")}}}
+		return Document{Kind: KindExportRule, Policy: &ExportRule{name, ExportRuleSpec{names("from"), names("namespaces"), names("services"), names("to")}}}
 	}
 	p := &FailoverPolicy{Name: name, Spec: FailoverPolicySpec{Namespace: rapid.SampledFrom([]string{"", "*", "shop"}).Draw(t, "namespace"), Services: names("services")}}
 	for range rapid.IntRange(0, 3).Draw(t, "orders") {
 		p.Spec.Failover = append(p.Spec.Failover, RegionOrder{genNameOrAny().Draw(t, "from"), names("to"), rapid.Bool().Draw(t, "only")})
 	}
-	return Document{Kind: KindFailoverPolicy, Failover: p}
+	return Document{Kind: KindFailoverPolicy, Policy: p}
 }
 
 // What is written comes back, and its canonical form is a fixed point, also through the reader of files.
@@ -153,12 +153,12 @@ func TestCanonicalJSONIsStable(t *testing.T) {
 }
 
 func TestCanonicalJSONOfEqualDocumentsIsEqual(t *testing.T) {
-	a, _ := Document{Kind: KindExportRule, Export: &ExportRule{Name: "x"}}.CanonicalJSON()
-	b, _ := Document{Kind: KindExportRule, Export: &ExportRule{Name: "x", Spec: ExportRuleSpec{From: []string{}, Services: []string{}}}}.CanonicalJSON()
+	a, _ := Document{Kind: KindExportRule, Policy: &ExportRule{Name: "x"}}.CanonicalJSON()
+	b, _ := Document{Kind: KindExportRule, Policy: &ExportRule{Name: "x", Spec: ExportRuleSpec{From: []string{}, Services: []string{}}}}.CanonicalJSON()
 	if want := `{"kind":"ExportRule","name":"x","spec":{"from":[],"namespaces":[],"to":[]}}`; string(a) != want || string(b) != want {
 		t.Errorf("got %s and %s", a, b)
 	}
-	c, _ := Document{Kind: KindFailoverPolicy, Failover: &FailoverPolicy{Name: "x", Spec: FailoverPolicySpec{Failover: []RegionOrder{{From: "eu", Only: true}}}}}.CanonicalJSON()
+	c, _ := Document{Kind: KindFailoverPolicy, Policy: &FailoverPolicy{Name: "x", Spec: FailoverPolicySpec{Failover: []RegionOrder{{From: "eu", Only: true}}}}}.CanonicalJSON()
 	if want := `{"kind":"FailoverPolicy","name":"x","spec":{"failover":[{"from":"eu","to":[],"only":true}]}}`; string(c) != want {
 		t.Errorf("got %s", c)
 	}

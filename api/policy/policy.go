@@ -4,16 +4,36 @@
 // names the line and field that is wrong.
 package policy
 
-import "github.com/hanse-mesh/hanse/api/model"
+import (
+	"strings"
+
+	"github.com/hanse-mesh/hanse/api/model"
+)
 
 // Kind names a type of document.
 type Kind string
 
 // The kinds of document.
 const (
-	KindFailoverPolicy Kind = "FailoverPolicy"
-	KindExportRule     Kind = "ExportRule"
+	KindFailoverPolicy   Kind = "FailoverPolicy"
+	KindExportRule       Kind = "ExportRule"
+	KindRoleBinding      Kind = "RoleBinding"
+	KindIdentityProvider Kind = "IdentityProvider"
 )
+
+// Kinds lists the kinds of document.
+func Kinds() []Kind {
+	return []Kind{KindFailoverPolicy, KindExportRule, KindRoleBinding, KindIdentityProvider}
+}
+
+// Names lists kinds for a person.
+func Names(kinds []Kind) string {
+	out := make([]string, len(kinds))
+	for i, k := range kinds {
+		out[i] = string(k)
+	}
+	return strings.Join(out, ", ")
+}
 
 // Any, in a list of names, means every name.
 const Any = "*"

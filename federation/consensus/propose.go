@@ -44,11 +44,17 @@ const proposeTimeout = 5 * time.Second
 //
 // Errors are ErrNotLeader and ErrNoQuorum (nothing was written) and ErrUnknownOutcome.
 func (n *Node) Propose(ctx context.Context, c state.Command) (state.Result, error) {
-	version, common := state.VersionOf(c), n.View().CommandVersion()
-	if version > common {
-		return state.Result{}, &state.Error{Code: state.Conflict, Message: fmt.Sprintf("command %T needs version %d and some node knows only %d: upgrade all nodes first", c, version, common)}
+	return n.Write(ctx, state.Entry{Command: c})
+}
+
+// Write is Propose for a command that is somebody's request, or that has conditions. Version and time of the entry are set here.
+func (n *Node) Write(ctx context.Context, e state.Entry) (state.Result, error) {
+	e, err := e.Versioned(n.View().CommandVersion())
+	if err != nil {
+		return state.Result{}, err
 	}
-	data, err := state.MarshalEntry(state.Entry{Version: version, At: n.cfg.Clock.Now(), Command: c})
+	e.At = n.cfg.Clock.Now()
+	data, err := state.MarshalEntry(e)
 	if err != nil {
 		return state.Result{}, err
 	}

@@ -77,7 +77,7 @@ func (s *Server) decide(ctx context.Context, r *hansev1.ForwardRequest) (*hansev
 	if err := enoughVoters(view, command); err != nil {
 		return nil, err
 	}
-	result := state.Restore(view, bundle.Accept).Apply(view.Index+1, state.Entry{Version: state.VersionOf(command), At: s.cfg.Clock.Now(), Command: command})
+	result := state.Restore(view, bundle.Accept).Apply(view.Index+1, state.Entry{Version: view.CommandVersion(), At: s.cfg.Clock.Now(), Command: command})
 	if result.Err == nil && result.Fatal == nil && result.Changed {
 		result, err = s.cfg.Consensus.Propose(ctx, command)
 	} else {

@@ -35,7 +35,7 @@ func (r *raft) Propose(_ context.Context, c state.Command) (state.Result, error)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.entries++
-	result := r.state.Apply(r.view.Index+1, state.Entry{Version: state.VersionOf(c), At: r.now(), Command: c})
+	result := r.state.Apply(r.view.Index+1, state.Entry{Version: r.view.CommandVersion(), At: r.now(), Command: c})
 	r.view = r.state.View()
 	close(r.changed)
 	r.changed = make(chan struct{})

@@ -15,6 +15,16 @@ type Entry struct {
 	Version uint32
 	At      time.Time
 	Command Command
+	// Actor is whose request it is; the zero value is the federation itself.
+	Actor model.Actor
+	// Expect must all hold, else the command is refused with the code Mismatch.
+	Expect []Expectation
+}
+
+// Expectation is a condition of a write: the object was last changed at Index. Index 0 is an object that does not exist.
+type Expectation struct {
+	model.Ref
+	Index uint64
 }
 
 // InitFederation makes an empty state a federation; it is the first entry of every log.
@@ -78,6 +88,12 @@ type DeletePolicy struct {
 	Name string
 }
 
+// ApplyPolicies writes and removes policy documents, all or none. It changes nothing that is already as it should be.
+type ApplyPolicies struct {
+	Put    []PutPolicy
+	Delete []DeletePolicy
+}
+
 func (InitFederation) isCommand()  {}
 func (PutNode) isCommand()         {}
 func (RemoveNode) isCommand()      {}
@@ -89,3 +105,4 @@ func (RemoveCluster) isCommand()   {}
 func (PutBundle) isCommand()       {}
 func (PutPolicy) isCommand()       {}
 func (DeletePolicy) isCommand()    {}
+func (ApplyPolicies) isCommand()   {}

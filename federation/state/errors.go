@@ -14,6 +14,8 @@ const (
 	NotFound Code = "not-found"
 	// Conflict: something else stands in the way; the message says what to do.
 	Conflict Code = "conflict"
+	// Mismatch: an object is not as the writer expected it.
+	Mismatch Code = "mismatch"
 	// Denied: the credential does not allow it.
 	Denied Code = "denied"
 	// Invalid: the command makes no sense on any state.

@@ -50,9 +50,30 @@ func genPolicy() *rapid.Generator[Command] {
 		name := genName("p").Draw(t, "name")
 		texts := []string{`{"name":%q,"spec":{}}`, `{"name":%q,"spec":{"services":["<a>"]}}`, `{"name":%q,"spec":{"to":["*"],"from":[]}}`, `{"name":%q,"spec":`}
 		return PutPolicy{
-			Kind: rapid.SampledFrom([]string{"FailoverPolicy", "ExportRule", "Nonsense"}).Draw(t, "kind"), Name: name,
+			Kind: genPolicyKind().Draw(t, "kind"), Name: name,
 			JSON: fmt.Appendf(nil, rapid.SampledFrom(texts).Draw(t, "json"), name),
 		}
+	})
+}
+
+func genPolicyKind() *rapid.Generator[string] {
+	return rapid.SampledFrom([]string{"FailoverPolicy", "ExportRule", "RoleBinding", "IdentityProvider", "Nonsense"})
+}
+
+func genDeletePolicy() *rapid.Generator[DeletePolicy] {
+	return rapid.Custom(func(t *rapid.T) DeletePolicy {
+		return DeletePolicy{Kind: genPolicyKind().Draw(t, "kind"), Name: genName("p").Draw(t, "name")}
+	})
+}
+
+func genPolicySet() *rapid.Generator[Command] {
+	return rapid.Custom(func(t *rapid.T) Command {
+		var set ApplyPolicies
+		for _, c := range rapid.SliceOfN(genPolicy(), 0, 3).Draw(t, "put") {
+			set.Put = append(set.Put, c.(PutPolicy))
+		}
+		set.Delete = append(set.Delete, rapid.SliceOfN(genDeletePolicy(), 0, 2).Draw(t, "delete")...)
+		return set
 	})
 }
 
@@ -82,7 +103,8 @@ func genCommand() *rapid.Generator[Command] {
 		}),
 		genMemberCommand(), genMemberCommand(), genMemberCommand(),
 		genPolicy(),
-		rapid.Map(genName("p"), func(n string) Command { return DeletePolicy{Kind: "ExportRule", Name: n} }),
+		genPolicySet(),
+		rapid.Map(genDeletePolicy(), func(d DeletePolicy) Command { return d }),
 	)
 }
 
@@ -95,7 +117,15 @@ func genLog() *rapid.Generator[[]Entry] {
 			OperatorToken: model.Token{ID: "op", Kind: model.TokenOperator, SecretHash: hash("op")},
 		}}}
 		for _, c := range rapid.SliceOfN(genCommand(), 0, 60).Draw(t, "commands") {
-			log = append(log, Entry{Version: 1, At: clockTime(rapid.IntRange(0, 59).Draw(t, "at")), Command: c})
+			e := Entry{Version: 1, At: clockTime(rapid.IntRange(0, 59).Draw(t, "at")), Command: c}
+			if rapid.Bool().Draw(t, "by somebody") {
+				e.Version, e.Actor = recorded, model.Actor{Name: genName("who").Draw(t, "actor"), Credential: "token t-1"}
+			}
+			if rapid.IntRange(0, 4).Draw(t, "conditional") == 0 {
+				ref := model.Ref{Kind: genPolicyKind().Draw(t, "kind"), Name: genName("p").Draw(t, "name")}
+				e.Version, e.Expect = recorded, []Expectation{{Ref: ref, Index: rapid.Uint64Range(0, 8).Draw(t, "expected")}}
+			}
+			log = append(log, e)
 		}
 		return log
 	})

@@ -29,6 +29,7 @@ func (s *State) putNode(n model.Node) (bool, error) {
 			return false, refuse(Conflict, "raft address %s belongs to node %s: give this node another one or remove that node", n.RaftAddress, other.Name)
 		}
 	}
+	s.touch(model.KindNode, n.Name)
 	own(s, nodes, &s.view.Nodes)[n.Name] = n
 	return true, nil
 }
@@ -41,6 +42,7 @@ func (s *State) removeNode(name string) (bool, error) {
 	if !n.Replica && s.view.Voters() == 1 {
 		return false, refuse(Conflict, "node %s is the last one that votes: a federation needs one", name)
 	}
+	s.touch(model.KindNode, name)
 	delete(own(s, nodes, &s.view.Nodes), name)
 	s.revokeUsed(model.TokenNode, name)
 	return true, nil
@@ -106,6 +108,7 @@ func (s *State) joinCluster(index uint64, c JoinCluster, at time.Time) (model.Cl
 	if member {
 		next.Incarnation, next.JoinedAt = held.Incarnation, held.JoinedAt
 	}
+	s.touch(model.KindCluster, string(c.Cluster))
 	own(s, clusters, &s.view.Clusters)[c.Cluster] = next
 	s.bind(t, key[:], string(c.Cluster))
 	return next, true, nil
@@ -158,8 +161,10 @@ func (s *State) removeCluster(name model.ClusterName) (bool, error) {
 	if !ok {
 		return false, refuse(NotFound, "there is no cluster %.80q", name)
 	}
+	s.touch(model.KindCluster, string(name))
 	delete(own(s, clusters, &s.view.Clusters), name)
 	if _, ok := s.view.Bundles[c.TrustDomain]; ok {
+		s.touch(model.KindTrustDomain, c.TrustDomain)
 		delete(own(s, bundles, &s.view.Bundles), c.TrustDomain)
 	}
 	s.revokeUsed(model.TokenCluster, string(name))
@@ -185,6 +190,7 @@ func (s *State) putBundle(c PutBundle) (bool, error) {
 	if content.TrustDomain != member.TrustDomain {
 		return false, refuse(Denied, "cluster %s may put the bundle of its own trust domain %s only, not of %.80q", c.Cluster, member.TrustDomain, content.TrustDomain)
 	}
+	s.touch(model.KindTrustDomain, member.TrustDomain)
 	own(s, bundles, &s.view.Bundles)[member.TrustDomain] = c.Bundle
 	return true, nil
 }

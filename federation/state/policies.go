@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/hanse-mesh/hanse/api/model"
 	"github.com/hanse-mesh/hanse/api/policy"
@@ -21,53 +22,111 @@ type document[S any] struct {
 	Spec S      `json:"spec"`
 }
 
-func (s *State) putPolicy(index uint64, c PutPolicy) (bool, error) {
-	if err := model.ValidateLabel("policy name", c.Name); err != nil {
-		return false, refuse(Invalid, "%v", err)
+func (s *State) putPolicy(c PutPolicy) (bool, error) {
+	put, err := s.preparePolicy(c)
+	if err != nil {
+		return false, err
 	}
-	var changed bool
-	var err error
+	return put(), nil
+}
+
+// preparePolicy checks a document and returns what puts it in its place and reports whether that was a change.
+func (s *State) preparePolicy(c PutPolicy) (func() bool, error) {
+	if err := model.ValidateLabel("policy name", c.Name); err != nil {
+		return nil, refuse(Invalid, "%v", err)
+	}
 	switch policy.Kind(c.Kind) {
 	case policy.KindFailoverPolicy:
-		var d document[policy.FailoverPolicySpec]
-		if d, err = readDocument[policy.FailoverPolicySpec](c); err == nil {
-			next := policy.FailoverPolicy{Name: d.Name, Spec: d.Spec}
-			changed = replace(s, failover, &s.view.Failover, c.Name, next)
-		}
+		return prepare(s, c, failover, &s.view.Failover, func(name string, spec policy.FailoverPolicySpec) policy.FailoverPolicy {
+			return policy.FailoverPolicy{Name: name, Spec: spec}
+		})
 	case policy.KindExportRule:
-		var d document[policy.ExportRuleSpec]
-		if d, err = readDocument[policy.ExportRuleSpec](c); err == nil {
-			next := policy.ExportRule{Name: d.Name, Spec: d.Spec}
-			changed = replace(s, exports, &s.view.Exports, c.Name, next)
-		}
+		return prepare(s, c, exports, &s.view.Exports, func(name string, spec policy.ExportRuleSpec) policy.ExportRule {
+			return policy.ExportRule{Name: name, Spec: spec}
+		})
+	case policy.KindRoleBinding:
+		return prepare(s, c, bindings, &s.view.Bindings, func(name string, spec policy.RoleBindingSpec) policy.RoleBinding {
+			return policy.RoleBinding{Name: name, Spec: spec}
+		})
+	case policy.KindIdentityProvider:
+		return prepare(s, c, providers, &s.view.Providers, func(name string, spec policy.IdentityProviderSpec) policy.IdentityProvider {
+			return policy.IdentityProvider{Name: name, Spec: spec}
+		})
 	default:
+		return nil, unknownKind(c.Kind)
+	}
+}
+
+func prepare[S, P any](s *State, c PutPolicy, p part, m *map[string]P, make func(string, S) P) (func() bool, error) {
+	d, err := readDocument[S](c)
+	if err != nil {
+		return nil, refuse(Invalid, "%s %s: %v", c.Kind, c.Name, err)
+	}
+	next := make(d.Name, d.Spec)
+	return func() bool {
+		if held, ok := (*m)[c.Name]; ok && bytes.Equal(encode(held), encode(next)) {
+			return false
+		}
+		s.touch(c.Kind, c.Name)
+		own(s, p, m)[c.Name] = next
+		return true
+	}, nil
+}
+
+func (s *State) deletePolicy(c DeletePolicy) (bool, error) {
+	if !isPolicy(c.Kind) {
 		return false, unknownKind(c.Kind)
 	}
-	if err != nil {
-		return false, refuse(Invalid, "%s %s: %v", c.Kind, c.Name, err)
+	if s.view.Object(model.Ref(c)) == nil {
+		return false, refuse(NotFound, "there is no %s %.80q", c.Kind, c.Name)
 	}
-	if changed {
-		own(s, policyIndex, &s.view.PolicyIndex)[policyKey(c.Kind, c.Name)] = index
+	s.removePolicy(c)
+	return true, nil
+}
+
+func (s *State) removePolicy(c DeletePolicy) {
+	s.touch(c.Kind, c.Name)
+	switch policy.Kind(c.Kind) {
+	case policy.KindFailoverPolicy:
+		delete(own(s, failover, &s.view.Failover), c.Name)
+	case policy.KindExportRule:
+		delete(own(s, exports, &s.view.Exports), c.Name)
+	case policy.KindRoleBinding:
+		delete(own(s, bindings, &s.view.Bindings), c.Name)
+	case policy.KindIdentityProvider:
+		delete(own(s, providers, &s.view.Providers), c.Name)
+	}
+}
+
+// applyPolicies checks everything before it changes anything. What is to go and is not there is no error: the set is as it should be.
+func (s *State) applyPolicies(c ApplyPolicies) (bool, error) {
+	puts := make([]func() bool, 0, len(c.Put))
+	for _, p := range c.Put {
+		put, err := s.preparePolicy(p)
+		if err != nil {
+			return false, err
+		}
+		puts = append(puts, put)
+	}
+	for _, d := range c.Delete {
+		if !isPolicy(d.Kind) {
+			return false, unknownKind(d.Kind)
+		}
+	}
+	changed := false
+	for _, d := range c.Delete {
+		if s.view.Object(model.Ref(d)) != nil {
+			s.removePolicy(d)
+			changed = true
+		}
+	}
+	for _, put := range puts {
+		changed = put() || changed
 	}
 	return changed, nil
 }
 
-func (s *State) deletePolicy(c DeletePolicy) (bool, error) {
-	if k := policy.Kind(c.Kind); k != policy.KindFailoverPolicy && k != policy.KindExportRule {
-		return false, unknownKind(c.Kind)
-	}
-	key := policyKey(c.Kind, c.Name)
-	if _, ok := s.view.PolicyIndex[key]; !ok {
-		return false, refuse(NotFound, "there is no %s %.80q", c.Kind, c.Name)
-	}
-	if policy.Kind(c.Kind) == policy.KindFailoverPolicy {
-		delete(own(s, failover, &s.view.Failover), c.Name)
-	} else {
-		delete(own(s, exports, &s.view.Exports), c.Name)
-	}
-	delete(own(s, policyIndex, &s.view.PolicyIndex), key)
-	return true, nil
-}
+func isPolicy(kind string) bool { return slices.Contains(policy.Kinds(), policy.Kind(kind)) }
 
 // readDocument checks the form only. Whether a policy makes sense was judged before it was proposed: that judgement may differ
 // between builds, and what Apply decides may not.
@@ -98,23 +157,12 @@ func tooLarge(n int) error {
 	return fmt.Errorf("the document has %d bytes, more than the %d allowed", n, maxPolicy)
 }
 
-// replace puts next under name and reports whether that is a change.
-func replace[P any](s *State, p part, m *map[string]P, name string, next P) bool {
-	if held, ok := (*m)[name]; ok && bytes.Equal(encode(held), encode(next)) {
-		return false
-	}
-	own(s, p, m)[name] = next
-	return true
-}
-
 // encode cannot fail: policies are structs of strings, lists and truth values.
 func encode(v any) []byte {
 	out, _ := json.Marshal(v)
 	return out
 }
 
-func policyKey(kind, name string) string { return kind + "/" + name }
-
 func unknownKind(kind string) error {
-	return refuse(Invalid, "policy kind %.40q is not one of %s, %s", kind, policy.KindFailoverPolicy, policy.KindExportRule)
+	return refuse(Invalid, "policy kind %.40q is not one of %s", kind, policy.Names(policy.Kinds()))
 }

@@ -49,10 +49,40 @@ func (v *View) Voters() int {
 	return voters
 }
 
-// VersionOf is the lowest command version that knows the command with all that it says.
-func VersionOf(command Command) uint32 {
+// Versioned returns the entry with the version that a proposer gives it who knows that all nodes can apply common. It fails when the
+// entry says more than they understand.
+func (e Entry) Versioned(common uint32) (Entry, error) {
+	e.Version = versionOf(e.Command)
+	if len(e.Expect) > 0 {
+		e.Version = max(e.Version, recorded)
+	}
+	if e.Version > common {
+		return e, refuse(Conflict, "command %T needs version %d and some node knows only %d: upgrade all nodes first", e.Command, e.Version, common)
+	}
+	if e.Version = max(e.Version, min(common, recorded)); e.Version < recorded {
+		e.Actor = model.Actor{}
+	}
+	return e, nil
+}
+
+// versionOf is the lowest command version that knows the command with all that it says.
+func versionOf(command Command) uint32 {
 	var node model.Node
 	switch c := command.(type) {
+	case ApplyPolicies:
+		return 3
+	case PutPolicy:
+		if k := policy.Kind(c.Kind); k == policy.KindRoleBinding || k == policy.KindIdentityProvider {
+			return 3
+		}
+	case DeletePolicy:
+		if k := policy.Kind(c.Kind); k == policy.KindRoleBinding || k == policy.KindIdentityProvider {
+			return 3
+		}
+	case CreateToken:
+		if c.Token.Role != "" || len(c.Token.Namespaces) > 0 || c.Token.Label != "" {
+			return 3
+		}
 	case PutNode:
 		node = c.Node
 	case RedeemNodeToken:
@@ -88,6 +118,12 @@ func (v *View) FailoverList() []policy.FailoverPolicy { return sorted(v.Failover
 
 // ExportList returns the export rules sorted by name.
 func (v *View) ExportList() []policy.ExportRule { return sorted(v.Exports) }
+
+// BindingList returns the role bindings sorted by name.
+func (v *View) BindingList() []policy.RoleBinding { return sorted(v.Bindings) }
+
+// ProviderList returns the identity providers sorted by name.
+func (v *View) ProviderList() []policy.IdentityProvider { return sorted(v.Providers) }
 
 func sorted[K cmp.Ordered, V any](m map[K]V) []V {
 	out := make([]V, 0, len(m))

@@ -1,7 +1,11 @@
 package state
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 
 	"google.golang.org/protobuf/proto"
 
@@ -11,9 +15,9 @@ import (
 	"github.com/hanse-mesh/hanse/api/policy"
 )
 
-// Proto encodes the view in a fixed order, so that equal states have equal bytes. Tokens are for snapshots only: agents are told the
-// state without them.
-func (v *View) Proto(withTokens bool) *hansev1.State {
+// Proto encodes the view in a fixed order, so that equal states have equal bytes. Tokens, access rules and the audit log are
+// for snapshots only: agents are told the state without them.
+func (v *View) Proto(withSecrets bool) *hansev1.State {
 	p := &hansev1.State{Index: v.Index, Federation: v.Federation, Root: v.Root, Version: v.CommandVersion()}
 	for _, n := range v.NodeList() {
 		p.Nodes = append(p.Nodes, codec.NodeToProto(n))
@@ -24,22 +28,42 @@ func (v *View) Proto(withTokens bool) *hansev1.State {
 			p.Bundles = append(p.Bundles, codec.SignedBundleToProto(b))
 		}
 	}
-	if withTokens {
-		for _, t := range v.TokenList() {
-			p.Tokens = append(p.Tokens, codec.TokenToProto(t))
-		}
-	}
 	for _, f := range v.FailoverList() {
 		p.Policies = append(p.Policies, v.policyProto(policy.KindFailoverPolicy, f.Name, encode(f)))
 	}
 	for _, e := range v.ExportList() {
 		p.Policies = append(p.Policies, v.policyProto(policy.KindExportRule, e.Name, encode(e)))
 	}
+	if withSecrets {
+		v.addSecrets(p)
+	}
 	return p
 }
 
+// addSecrets adds what is for the nodes alone.
+func (v *View) addSecrets(p *hansev1.State) {
+	for _, t := range v.TokenList() {
+		p.Tokens = append(p.Tokens, codec.TokenToProto(t))
+	}
+	for _, b := range v.BindingList() {
+		p.Policies = append(p.Policies, v.policyProto(policy.KindRoleBinding, b.Name, encode(b)))
+	}
+	for _, i := range v.ProviderList() {
+		p.Policies = append(p.Policies, v.policyProto(policy.KindIdentityProvider, i.Name, encode(i)))
+	}
+	refs := slices.SortedFunc(maps.Keys(v.Modified), func(a, b model.Ref) int {
+		return cmp.Or(strings.Compare(a.Kind, b.Kind), strings.Compare(a.Name, b.Name))
+	})
+	for _, ref := range refs {
+		p.Modified = append(p.Modified, &hansev1.Modified{Kind: ref.Kind, Name: ref.Name, Index: v.Modified[ref]})
+	}
+	for _, e := range v.audit {
+		p.Audit = append(p.Audit, codec.AuditToProto(e))
+	}
+}
+
 func (v *View) policyProto(kind policy.Kind, name string, json []byte) *hansev1.Policy {
-	return &hansev1.Policy{Kind: string(kind), Name: name, Json: json, ModifiedIndex: v.PolicyIndex[policyKey(string(kind), name)]}
+	return &hansev1.Policy{Kind: string(kind), Name: name, Json: json, ModifiedIndex: v.Modified[model.Ref{Kind: string(kind), Name: name}]}
 }
 
 // Snapshot encodes everything that Restore needs; equal states have equal snapshots.
@@ -85,10 +109,23 @@ func ViewFromProto(p *hansev1.State) (*View, error) {
 		return nil, fmt.Errorf("read state: %w", err)
 	}
 	for _, e := range p.GetPolicies() {
-		if _, err := s.putPolicy(e.GetModifiedIndex(), PutPolicy{Kind: e.GetKind(), Name: e.GetName(), JSON: e.GetJson()}); err != nil {
+		if _, err := s.putPolicy(PutPolicy{Kind: e.GetKind(), Name: e.GetName(), JSON: e.GetJson()}); err != nil {
 			return nil, fmt.Errorf("read state: %w", err)
 		}
+		s.view.Modified[model.Ref{Kind: e.GetKind(), Name: e.GetName()}] = e.GetModifiedIndex()
 	}
+	for _, m := range p.GetModified() {
+		s.view.Modified[model.Ref{Kind: m.GetKind(), Name: m.GetName()}] = m.GetIndex()
+	}
+	for _, e := range p.GetAudit() {
+		entry, err := codec.AuditFromProto(e)
+		if err != nil {
+			return nil, fmt.Errorf("read state: %w", err)
+		}
+		s.audit(entry)
+	}
+	// What happened before the snapshot is not known.
+	s.view.forgotten = s.view.Index
 	return s.View(), nil
 }
 

@@ -3,6 +3,7 @@ package state
 import (
 	"fmt"
 	"maps"
+	"slices"
 
 	"github.com/hanse-mesh/hanse/api/model"
 	"github.com/hanse-mesh/hanse/api/policy"
@@ -30,6 +31,10 @@ type Result struct {
 type State struct {
 	rule BundleRule
 	view View
+	// touched are the objects that the present entry changes.
+	touched []touched
+	// changeBytes and auditBytes are the sizes of what the view remembers.
+	changeBytes, auditBytes int
 	// owned are the maps of view that no View shares: they may be changed in place, so that a batch of entries copies a map once.
 	owned map[part]bool
 }
@@ -44,25 +49,38 @@ const (
 	bundles
 	failover
 	exports
-	policyIndex
+	bindings
+	providers
+	modified
 )
 
 // New returns an empty state at index 0.
 func New(rule BundleRule) *State {
 	return Restore(&View{
-		Nodes:       map[string]model.Node{},
-		Clusters:    map[model.ClusterName]model.Cluster{},
-		Tokens:      map[string]model.Token{},
-		Bundles:     map[string]model.SignedBundle{},
-		Failover:    map[string]policy.FailoverPolicy{},
-		Exports:     map[string]policy.ExportRule{},
-		PolicyIndex: map[string]uint64{},
+		Nodes:     map[string]model.Node{},
+		Clusters:  map[model.ClusterName]model.Cluster{},
+		Tokens:    map[string]model.Token{},
+		Bundles:   map[string]model.SignedBundle{},
+		Failover:  map[string]policy.FailoverPolicy{},
+		Exports:   map[string]policy.ExportRule{},
+		Bindings:  map[string]policy.RoleBinding{},
+		Providers: map[string]policy.IdentityProvider{},
+		Modified:  map[model.Ref]uint64{},
 	}, rule)
 }
 
 // Restore returns a state that goes on from v.
 func Restore(v *View, rule BundleRule) *State {
-	return &State{rule: rule, view: *v, owned: map[part]bool{}}
+	s := &State{rule: rule, view: *v, owned: map[part]bool{}}
+	// The next append must not write into what another state that goes on from v sees.
+	s.view.changes, s.view.audit = slices.Clip(v.changes), slices.Clip(v.audit)
+	for _, c := range v.changes {
+		s.changeBytes += len(c.Object)
+	}
+	for _, e := range v.audit {
+		s.auditBytes += auditSize(e)
+	}
+	return s
 }
 
 // View returns the state as it is now. Later entries do not change it.
@@ -83,13 +101,33 @@ func (s *State) Apply(index uint64, e Entry) Result {
 	r := Result{Index: index}
 	if _, first := e.Command.(InitFederation); !first && s.view.Federation == "" {
 		r.Err = refuse(Invalid, "the federation is not initialised yet: run 'hanse server init' on its first node")
-	} else {
+	} else if r.Err = s.view.meets(e.Expect); r.Err == nil {
+		s.touched = s.touched[:0]
 		s.run(index, e, &r)
+		if r.Changed {
+			s.record(index, e)
+		}
 	}
 	if r.Fatal == nil {
 		s.view.Index = index
 	}
 	return r
+}
+
+// meets refuses when an object is not as a writer saw it.
+func (v *View) meets(expected []Expectation) error {
+	for _, x := range expected {
+		switch held := v.ModifiedAt(x.Ref); {
+		case held == x.Index:
+		case held == 0:
+			return refuse(Mismatch, "%s does not exist any more", x.Ref)
+		case x.Index == 0:
+			return refuse(Mismatch, "%s exists already", x.Ref)
+		default:
+			return refuse(Mismatch, "%s was changed meanwhile, at index %d: read it again and repeat the change", x.Ref, held)
+		}
+	}
+	return nil
 }
 
 func (s *State) run(index uint64, e Entry, r *Result) {
@@ -113,9 +151,11 @@ func (s *State) run(index uint64, e Entry, r *Result) {
 	case PutBundle:
 		r.Changed, r.Err = s.putBundle(c)
 	case PutPolicy:
-		r.Changed, r.Err = s.putPolicy(index, c)
+		r.Changed, r.Err = s.putPolicy(c)
 	case DeletePolicy:
 		r.Changed, r.Err = s.deletePolicy(c)
+	case ApplyPolicies:
+		r.Changed, r.Err = s.applyPolicies(c)
 	default:
 		r.Fatal = fmt.Errorf("entry %d holds a command that this build does not know (%T): upgrade this node", index, e.Command)
 	}
@@ -143,6 +183,8 @@ func (s *State) initFederation(c InitFederation) (bool, error) {
 	if err := checkNewToken(c.OperatorToken); err != nil {
 		return false, err
 	}
+	s.touch(model.KindNode, c.Node.Name)
+	s.touch(model.KindToken, c.OperatorToken.ID)
 	s.view.Federation, s.view.Root = c.Name, c.Root
 	own(s, nodes, &s.view.Nodes)[c.Node.Name] = c.Node
 	own(s, tokens, &s.view.Tokens)[c.OperatorToken.ID] = c.OperatorToken

@@ -30,9 +30,11 @@ func (s *State) createToken(t model.Token, at time.Time) (bool, error) {
 	m := own(s, tokens, &s.view.Tokens)
 	for id, old := range m {
 		if !old.ExpiresAt.IsZero() && old.ExpiresAt.Add(tokenRetention).Before(at) {
+			s.touch(model.KindToken, id)
 			delete(m, id)
 		}
 	}
+	s.touch(model.KindToken, t.ID)
 	m[t.ID] = t
 	return true, nil
 }
@@ -45,6 +47,7 @@ func (s *State) revokeToken(id string) (bool, error) {
 	if t.Revoked {
 		return false, nil
 	}
+	s.touch(model.KindToken, id)
 	t.Revoked = true
 	own(s, tokens, &s.view.Tokens)[id] = t
 	return true, nil
@@ -54,6 +57,7 @@ func (s *State) revokeToken(id string) (bool, error) {
 func (s *State) revokeUsed(kind model.TokenKind, name string) {
 	for id, t := range s.view.Tokens {
 		if t.Kind == kind && t.BoundName == name && !t.Revoked {
+			s.touch(model.KindToken, id)
 			t.Revoked = true
 			own(s, tokens, &s.view.Tokens)[id] = t
 		}
@@ -65,6 +69,7 @@ func (s *State) bind(t model.Token, keyHash []byte, name string) bool {
 	if len(t.BoundKey) > 0 {
 		return false
 	}
+	s.touch(model.KindToken, t.ID)
 	t.BoundKey, t.BoundName = bytes.Clone(keyHash), name
 	own(s, tokens, &s.view.Tokens)[t.ID] = t
 	return true
@@ -121,6 +126,9 @@ func checkNewToken(t model.Token) error {
 	if t.Kind != model.TokenCluster && (scoped || len(t.ExportNamespaces) > 0) {
 		return refuse(Invalid, "token %s: only a cluster token names clusters and namespaces", t.ID)
 	}
+	if t.Kind != model.TokenOperator && (t.Role != "" || len(t.Namespaces) > 0) {
+		return refuse(Invalid, "token %s: only an operator token has a role and namespaces", t.ID)
+	}
 	if t.Kind == model.TokenCluster && (t.Cluster != "") == (t.ClusterPrefix != "") {
 		return refuse(Invalid, "token %s must name either the cluster or a prefix of its name", t.ID)
 	}
@@ -144,7 +152,7 @@ func scopeOf(t model.Token) string {
 func equalTokens(a, b model.Token) bool {
 	return a.ID == b.ID && a.Kind == b.Kind && bytes.Equal(a.SecretHash, b.SecretHash) && a.CreatedAt.Equal(b.CreatedAt) &&
 		a.ExpiresAt.Equal(b.ExpiresAt) && a.Cluster == b.Cluster && a.ClusterPrefix == b.ClusterPrefix &&
-		slices.Equal(a.ExportNamespaces, b.ExportNamespaces) && bytes.Equal(a.BoundKey, b.BoundKey) && a.Revoked == b.Revoked
+		slices.Equal(a.ExportNamespaces, b.ExportNamespaces) && a.Role == b.Role && slices.Equal(a.Namespaces, b.Namespaces) && a.Label == b.Label && bytes.Equal(a.BoundKey, b.BoundKey) && a.Revoked == b.Revoked
 }
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }

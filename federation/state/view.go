@@ -24,6 +24,14 @@ type View struct {
 	// Failover and Exports are keyed by policy name.
 	Failover map[string]policy.FailoverPolicy
 	Exports  map[string]policy.ExportRule
-	// PolicyIndex is the Raft index of each policy's last change, keyed "KIND/NAME".
-	PolicyIndex map[string]uint64
+	// Bindings and Providers are keyed by policy name.
+	Bindings  map[string]policy.RoleBinding
+	Providers map[string]policy.IdentityProvider
+	// Modified is the Raft index of each object's last change. An object that was last changed before it was noted is absent.
+	Modified map[model.Ref]uint64
+
+	// changes are remembered since the index forgotten.
+	changes   []Change
+	forgotten uint64
+	audit     []model.AuditEntry
 }

@@ -18,7 +18,10 @@ const MaxEntry = 512 << 10
 // MarshalEntry encodes an entry for the log. It refuses what UnmarshalEntry would not read, as an entry that is in the log but cannot
 // be read stops every node.
 func MarshalEntry(e Entry) ([]byte, error) {
-	p := &hansev1.Command{Version: e.Version, At: timestamppb.New(e.At)}
+	p := &hansev1.Command{Version: e.Version, At: timestamppb.New(e.At), Actor: codec.ActorToProto(e.Actor)}
+	for _, x := range e.Expect {
+		p.Expect = append(p.Expect, &hansev1.Expectation{Kind: x.Kind, Name: x.Name, Index: x.Index})
+	}
 	if err := setCommand(p, e.Command); err != nil {
 		return nil, err
 	}
@@ -51,7 +54,11 @@ func UnmarshalEntry(data []byte) (Entry, error) {
 	if err != nil {
 		return Entry{}, fmt.Errorf("decode command: %w", err)
 	}
-	return Entry{Version: p.GetVersion(), At: p.GetAt().AsTime(), Command: c}, nil
+	e := Entry{Version: p.GetVersion(), At: p.GetAt().AsTime(), Command: c, Actor: codec.ActorFromProto(p.GetActor())}
+	for _, x := range p.GetExpect() {
+		e.Expect = append(e.Expect, Expectation{Ref: model.Ref{Kind: x.GetKind(), Name: x.GetName()}, Index: x.GetIndex()})
+	}
+	return e, nil
 }
 
 func setCommand(p *hansev1.Command, command Command) error {
@@ -88,6 +95,15 @@ func setCommand(p *hansev1.Command, command Command) error {
 		}}
 	case DeletePolicy:
 		p.Command = &hansev1.Command_DeletePolicy{DeletePolicy: &hansev1.DeletePolicy{Kind: c.Kind, Name: c.Name}}
+	case ApplyPolicies:
+		set := &hansev1.ApplyPolicies{}
+		for _, d := range c.Put {
+			set.Put = append(set.Put, &hansev1.Policy{Kind: d.Kind, Name: d.Name, Json: d.JSON})
+		}
+		for _, d := range c.Delete {
+			set.Delete = append(set.Delete, &hansev1.DeletePolicy{Kind: d.Kind, Name: d.Name})
+		}
+		p.Command = &hansev1.Command_ApplyPolicies{ApplyPolicies: set}
 	default:
 		return refuse(Invalid, "command %T has no wire form", command)
 	}
@@ -128,6 +144,15 @@ func commandOf(p *hansev1.Command) (Command, error) {
 		return PutPolicy{Kind: d.GetKind(), Name: d.GetName(), JSON: d.GetJson()}, nil
 	case *hansev1.Command_DeletePolicy:
 		return DeletePolicy{Kind: c.DeletePolicy.GetKind(), Name: c.DeletePolicy.GetName()}, nil
+	case *hansev1.Command_ApplyPolicies:
+		var set ApplyPolicies
+		for _, d := range c.ApplyPolicies.GetPut() {
+			set.Put = append(set.Put, PutPolicy{Kind: d.GetKind(), Name: d.GetName(), JSON: d.GetJson()})
+		}
+		for _, d := range c.ApplyPolicies.GetDelete() {
+			set.Delete = append(set.Delete, DeletePolicy{Kind: d.GetKind(), Name: d.GetName()})
+		}
+		return set, nil
 	default:
 		return nil, errors.New("this build does not know it: upgrade this node")
 	}

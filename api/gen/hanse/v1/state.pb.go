@@ -29,6 +29,10 @@ type Command struct {
 	Version uint32 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
 	// at is the proposer's clock; Apply has none of its own.
 	At *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=at,proto3" json:"at,omitempty"`
+	// actor is whose request it is (command version 3).
+	Actor *Actor `protobuf:"bytes,3,opt,name=actor,proto3" json:"actor,omitempty"`
+	// expect is what must hold for the command to be applied (command version 3).
+	Expect []*Expectation `protobuf:"bytes,4,rep,name=expect,proto3" json:"expect,omitempty"`
 	// Types that are valid to be assigned to Command:
 	//
 	//	*Command_InitFederation
@@ -42,6 +46,7 @@ type Command struct {
 	//	*Command_PutPolicy
 	//	*Command_DeletePolicy
 	//	*Command_RedeemNodeToken
+	//	*Command_ApplyPolicies
 	Command       isCommand_Command `protobuf_oneof:"command"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -87,6 +92,20 @@ func (x *Command) GetVersion() uint32 {
 func (x *Command) GetAt() *timestamppb.Timestamp {
 	if x != nil {
 		return x.At
+	}
+	return nil
+}
+
+func (x *Command) GetActor() *Actor {
+	if x != nil {
+		return x.Actor
+	}
+	return nil
+}
+
+func (x *Command) GetExpect() []*Expectation {
+	if x != nil {
+		return x.Expect
 	}
 	return nil
 }
@@ -197,6 +216,15 @@ func (x *Command) GetRedeemNodeToken() *RedeemNodeToken {
 	return nil
 }
 
+func (x *Command) GetApplyPolicies() *ApplyPolicies {
+	if x != nil {
+		if x, ok := x.Command.(*Command_ApplyPolicies); ok {
+			return x.ApplyPolicies
+		}
+	}
+	return nil
+}
+
 type isCommand_Command interface {
 	isCommand_Command()
 }
@@ -245,6 +273,11 @@ type Command_RedeemNodeToken struct {
 	RedeemNodeToken *RedeemNodeToken `protobuf:"bytes,20,opt,name=redeem_node_token,json=redeemNodeToken,proto3,oneof"`
 }
 
+type Command_ApplyPolicies struct {
+	// apply_policies needs command version 3.
+	ApplyPolicies *ApplyPolicies `protobuf:"bytes,21,opt,name=apply_policies,json=applyPolicies,proto3,oneof"`
+}
+
 func (*Command_InitFederation) isCommand_Command() {}
 
 func (*Command_PutNode) isCommand_Command() {}
@@ -267,6 +300,234 @@ func (*Command_DeletePolicy) isCommand_Command() {}
 
 func (*Command_RedeemNodeToken) isCommand_Command() {}
 
+func (*Command_ApplyPolicies) isCommand_Command() {}
+
+// Actor is who asked for a write, as the node that took the request found out.
+type Actor struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// credential names what the actor showed: "token ID", "certificate", "oidc ISSUER", "socket NODE".
+	Credential string `protobuf:"bytes,2,opt,name=credential,proto3" json:"credential,omitempty"`
+	// address is where the request came from.
+	Address       string `protobuf:"bytes,3,opt,name=address,proto3" json:"address,omitempty"`
+	RequestId     string `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Actor) Reset() {
+	*x = Actor{}
+	mi := &file_hanse_v1_state_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Actor) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Actor) ProtoMessage() {}
+
+func (x *Actor) ProtoReflect() protoreflect.Message {
+	mi := &file_hanse_v1_state_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Actor.ProtoReflect.Descriptor instead.
+func (*Actor) Descriptor() ([]byte, []int) {
+	return file_hanse_v1_state_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Actor) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Actor) GetCredential() string {
+	if x != nil {
+		return x.Credential
+	}
+	return ""
+}
+
+func (x *Actor) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *Actor) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+// Expectation is the condition of a write: the object was last changed at index; 0 is an object that does not exist.
+type Expectation struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Kind          string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Index         uint64                 `protobuf:"varint,3,opt,name=index,proto3" json:"index,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Expectation) Reset() {
+	*x = Expectation{}
+	mi := &file_hanse_v1_state_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Expectation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Expectation) ProtoMessage() {}
+
+func (x *Expectation) ProtoReflect() protoreflect.Message {
+	mi := &file_hanse_v1_state_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Expectation.ProtoReflect.Descriptor instead.
+func (*Expectation) Descriptor() ([]byte, []int) {
+	return file_hanse_v1_state_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Expectation) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Expectation) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Expectation) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+// AuditEntry is one object's change by one write.
+type AuditEntry struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Index uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
+	At    *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=at,proto3" json:"at,omitempty"`
+	Actor *Actor                 `protobuf:"bytes,3,opt,name=actor,proto3" json:"actor,omitempty"`
+	Kind  string                 `protobuf:"bytes,4,opt,name=kind,proto3" json:"kind,omitempty"`
+	Name  string                 `protobuf:"bytes,5,opt,name=name,proto3" json:"name,omitempty"`
+	// before and after are the object as JSON; empty where there is none.
+	Before        []byte `protobuf:"bytes,6,opt,name=before,proto3" json:"before,omitempty"`
+	After         []byte `protobuf:"bytes,7,opt,name=after,proto3" json:"after,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AuditEntry) Reset() {
+	*x = AuditEntry{}
+	mi := &file_hanse_v1_state_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AuditEntry) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AuditEntry) ProtoMessage() {}
+
+func (x *AuditEntry) ProtoReflect() protoreflect.Message {
+	mi := &file_hanse_v1_state_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AuditEntry.ProtoReflect.Descriptor instead.
+func (*AuditEntry) Descriptor() ([]byte, []int) {
+	return file_hanse_v1_state_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *AuditEntry) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *AuditEntry) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+func (x *AuditEntry) GetActor() *Actor {
+	if x != nil {
+		return x.Actor
+	}
+	return nil
+}
+
+func (x *AuditEntry) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *AuditEntry) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *AuditEntry) GetBefore() []byte {
+	if x != nil {
+		return x.Before
+	}
+	return nil
+}
+
+func (x *AuditEntry) GetAfter() []byte {
+	if x != nil {
+		return x.After
+	}
+	return nil
+}
+
 type InitFederation struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -280,7 +541,7 @@ type InitFederation struct {
 
 func (x *InitFederation) Reset() {
 	*x = InitFederation{}
-	mi := &file_hanse_v1_state_proto_msgTypes[1]
+	mi := &file_hanse_v1_state_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -292,7 +553,7 @@ func (x *InitFederation) String() string {
 func (*InitFederation) ProtoMessage() {}
 
 func (x *InitFederation) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_state_proto_msgTypes[1]
+	mi := &file_hanse_v1_state_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -305,7 +566,7 @@ func (x *InitFederation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InitFederation.ProtoReflect.Descriptor instead.
 func (*InitFederation) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_state_proto_rawDescGZIP(), []int{1}
+	return file_hanse_v1_state_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *InitFederation) GetName() string {
@@ -345,7 +606,7 @@ type PutNode struct {
 
 func (x *PutNode) Reset() {
 	*x = PutNode{}
-	mi := &file_hanse_v1_state_proto_msgTypes[2]
+	mi := &file_hanse_v1_state_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -357,7 +618,7 @@ func (x *PutNode) String() string {
 func (*PutNode) ProtoMessage() {}
 
 func (x *PutNode) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_state_proto_msgTypes[2]
+	mi := &file_hanse_v1_state_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -370,7 +631,7 @@ func (x *PutNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutNode.ProtoReflect.Descriptor instead.
 func (*PutNode) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_state_proto_rawDescGZIP(), []int{2}
+	return file_hanse_v1_state_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *PutNode) GetNode() *Node {
@@ -389,7 +650,7 @@ type RemoveNode struct {
 
 func (x *RemoveNode) Reset() {
 	*x = RemoveNode{}
-	mi := &file_hanse_v1_state_proto_msgTypes[3]
+	mi := &file_hanse_v1_state_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -401,7 +662,7 @@ func (x *RemoveNode) String() string {
 func (*RemoveNode) ProtoMessage() {}
 
 func (x *RemoveNode) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_state_proto_msgTypes[3]
+	mi := &file_hanse_v1_state_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -414,7 +675,7 @@ func (x *RemoveNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveNode.ProtoReflect.Descriptor instead.
 func (*RemoveNode) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_state_proto_rawDescGZIP(), []int{3}
+	return file_hanse_v1_state_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *RemoveNode) GetName() string {
@@ -445,7 +706,7 @@ type Node struct {
 
 func (x *Node) Reset() {
 	*x = Node{}
-	mi := &file_hanse_v1_state_proto_msgTypes[4]
+	mi := &file_hanse_v1_state_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -457,7 +718,7 @@ func (x *Node) String() string {
 func (*Node) ProtoMessage() {}
 
 func (x *Node) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_state_proto_msgTypes[4]
+	mi := &file_hanse_v1_state_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -470,7 +731,7 @@ func (x *Node) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Node.ProtoReflect.Descriptor instead.
 func (*Node) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_state_proto_rawDescGZIP(), []int{4}
+	return file_hanse_v1_state_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Node) GetName() string {
@@ -552,7 +813,7 @@ type CreateToken struct {
 
 func (x *CreateToken) Reset() {
 	*x = CreateToken{}
-	mi := &file_hanse_v1_state_proto_msgTypes[5]
+	mi := &file_hanse_v1_state_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -564,7 +825,7 @@ func (x *CreateToken) String() string {
 func (*CreateToken) ProtoMessage() {}
 
 func (x *CreateToken) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_state_proto_msgTypes[5]
+	mi := &file_hanse_v1_state_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -577,7 +838,7 @@ func (x *CreateToken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateToken.ProtoReflect.Descriptor instead.
 func (*CreateToken) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_state_proto_rawDescGZIP(), []int{5}
+	return file_hanse_v1_state_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *CreateToken) GetToken() *Token {
@@ -596,7 +857,7 @@ type RevokeToken struct {
 
 func (x *RevokeToken) Reset() {
 	*x = RevokeToken{}
-	mi := &file_hanse_v1_state_proto_msgTypes[6]
+	mi := &file_hanse_v1_state_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -608,7 +869,7 @@ func (x *RevokeToken) String() string {
 func (*RevokeToken) ProtoMessage() {}
 
 func (x *RevokeToken) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_state_proto_msgTypes[6]
+	mi := &file_hanse_v1_state_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -621,7 +882,7 @@ func (x *RevokeToken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeToken.ProtoReflect.Descriptor instead.
 func (*RevokeToken) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_state_proto_rawDescGZIP(), []int{6}
+	return file_hanse_v1_state_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *RevokeToken) GetId() string {
@@ -645,16 +906,21 @@ type Token struct {
 	ClusterPrefix    string   `protobuf:"bytes,7,opt,name=cluster_prefix,json=clusterPrefix,proto3" json:"cluster_prefix,omitempty"`
 	ExportNamespaces []string `protobuf:"bytes,8,rep,name=export_namespaces,json=exportNamespaces,proto3" json:"export_namespaces,omitempty"`
 	// bound_key is the SHA-256 of the public key (PKIX DER) that used the token first.
-	BoundKey      []byte `protobuf:"bytes,9,opt,name=bound_key,json=boundKey,proto3" json:"bound_key,omitempty"`
-	BoundName     string `protobuf:"bytes,10,opt,name=bound_name,json=boundName,proto3" json:"bound_name,omitempty"`
-	Revoked       bool   `protobuf:"varint,11,opt,name=revoked,proto3" json:"revoked,omitempty"`
+	BoundKey  []byte `protobuf:"bytes,9,opt,name=bound_key,json=boundKey,proto3" json:"bound_key,omitempty"`
+	BoundName string `protobuf:"bytes,10,opt,name=bound_name,json=boundName,proto3" json:"bound_name,omitempty"`
+	Revoked   bool   `protobuf:"varint,11,opt,name=revoked,proto3" json:"revoked,omitempty"`
+	// role and namespaces bound an operator token; no role is admin (command version 3).
+	Role       string   `protobuf:"bytes,12,opt,name=role,proto3" json:"role,omitempty"`
+	Namespaces []string `protobuf:"bytes,13,rep,name=namespaces,proto3" json:"namespaces,omitempty"`
+	// label says for whom or what the token is.
+	Label         string `protobuf:"bytes,14,opt,name=label,proto3" json:"label,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Token) Reset() {
 	*x = Token{}
-	mi := &file_hanse_v1_state_proto_msgTypes[7]
+	mi := &file_hanse_v1_state_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -666,7 +932,7 @@ func (x *Token) String() string {
 func (*Token) ProtoMessage() {}
 
 func (x *Token) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_state_proto_msgTypes[7]
+	mi := &file_hanse_v1_state_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -679,7 +945,7 @@ func (x *Token) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Token.ProtoReflect.Descriptor instead.
 func (*Token) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_state_proto_rawDescGZIP(), []int{7}
+	return file_hanse_v1_state_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Token) GetId() string {
@@ -759,6 +1025,27 @@ func (x *Token) GetRevoked() bool {
 	return false
 }
 
+func (x *Token) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *Token) GetNamespaces() []string {
+	if x != nil {
+		return x.Namespaces
+	}
+	return nil
+}
+
+func (x *Token) GetLabel() string {
+	if x != nil {
+		return x.Label
+	}
+	return ""
+}
+
 type JoinCluster struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
 	TokenId     string                 `protobuf:"bytes,1,opt,name=token_id,json=tokenId,proto3" json:"token_id,omitempty"`
@@ -774,7 +1061,7 @@ type JoinCluster struct {
 
 func (x *JoinCluster) Reset() {
 	*x = JoinCluster{}
-	mi := &file_hanse_v1_state_proto_msgTypes[8]
+	mi := &file_hanse_v1_state_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -786,7 +1073,7 @@ func (x *JoinCluster) String() string {
 func (*JoinCluster) ProtoMessage() {}
 
 func (x *JoinCluster) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_state_proto_msgTypes[8]
+	mi := &file_hanse_v1_state_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -799,7 +1086,7 @@ func (x *JoinCluster) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinCluster.ProtoReflect.Descriptor instead.
 func (*JoinCluster) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_state_proto_rawDescGZIP(), []int{8}
+	return file_hanse_v1_state_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *JoinCluster) GetTokenId() string {
@@ -856,7 +1143,7 @@ type RedeemNodeToken struct {
 
 func (x *RedeemNodeToken) Reset() {
 	*x = RedeemNodeToken{}
-	mi := &file_hanse_v1_state_proto_msgTypes[9]
+	mi := &file_hanse_v1_state_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -868,7 +1155,7 @@ func (x *RedeemNodeToken) String() string {
 func (*RedeemNodeToken) ProtoMessage() {}
 
 func (x *RedeemNodeToken) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_state_proto_msgTypes[9]
+	mi := &file_hanse_v1_state_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -881,7 +1168,7 @@ func (x *RedeemNodeToken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RedeemNodeToken.ProtoReflect.Descriptor instead.
 func (*RedeemNodeToken) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_state_proto_rawDescGZIP(), []int{9}
+	return file_hanse_v1_state_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *RedeemNodeToken) GetTokenId() string {
@@ -921,7 +1208,7 @@ type RemoveCluster struct {
 
 func (x *RemoveCluster) Reset() {
 	*x = RemoveCluster{}
-	mi := &file_hanse_v1_state_proto_msgTypes[10]
+	mi := &file_hanse_v1_state_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -933,7 +1220,7 @@ func (x *RemoveCluster) String() string {
 func (*RemoveCluster) ProtoMessage() {}
 
 func (x *RemoveCluster) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_state_proto_msgTypes[10]
+	mi := &file_hanse_v1_state_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -946,7 +1233,7 @@ func (x *RemoveCluster) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveCluster.ProtoReflect.Descriptor instead.
 func (*RemoveCluster) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_state_proto_rawDescGZIP(), []int{10}
+	return file_hanse_v1_state_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *RemoveCluster) GetName() string {
@@ -971,7 +1258,7 @@ type Cluster struct {
 
 func (x *Cluster) Reset() {
 	*x = Cluster{}
-	mi := &file_hanse_v1_state_proto_msgTypes[11]
+	mi := &file_hanse_v1_state_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -983,7 +1270,7 @@ func (x *Cluster) String() string {
 func (*Cluster) ProtoMessage() {}
 
 func (x *Cluster) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_state_proto_msgTypes[11]
+	mi := &file_hanse_v1_state_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -996,7 +1283,7 @@ func (x *Cluster) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cluster.ProtoReflect.Descriptor instead.
 func (*Cluster) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_state_proto_rawDescGZIP(), []int{11}
+	return file_hanse_v1_state_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Cluster) GetName() string {
@@ -1061,7 +1348,7 @@ type SignedBundle struct {
 
 func (x *SignedBundle) Reset() {
 	*x = SignedBundle{}
-	mi := &file_hanse_v1_state_proto_msgTypes[12]
+	mi := &file_hanse_v1_state_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1073,7 +1360,7 @@ func (x *SignedBundle) String() string {
 func (*SignedBundle) ProtoMessage() {}
 
 func (x *SignedBundle) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_state_proto_msgTypes[12]
+	mi := &file_hanse_v1_state_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1086,7 +1373,7 @@ func (x *SignedBundle) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignedBundle.ProtoReflect.Descriptor instead.
 func (*SignedBundle) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_state_proto_rawDescGZIP(), []int{12}
+	return file_hanse_v1_state_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *SignedBundle) GetStatement() []byte {
@@ -1114,7 +1401,7 @@ type BundleSignature struct {
 
 func (x *BundleSignature) Reset() {
 	*x = BundleSignature{}
-	mi := &file_hanse_v1_state_proto_msgTypes[13]
+	mi := &file_hanse_v1_state_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1126,7 +1413,7 @@ func (x *BundleSignature) String() string {
 func (*BundleSignature) ProtoMessage() {}
 
 func (x *BundleSignature) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_state_proto_msgTypes[13]
+	mi := &file_hanse_v1_state_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1139,7 +1426,7 @@ func (x *BundleSignature) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BundleSignature.ProtoReflect.Descriptor instead.
 func (*BundleSignature) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_state_proto_rawDescGZIP(), []int{13}
+	return file_hanse_v1_state_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *BundleSignature) GetKeyHash() []byte {
@@ -1168,7 +1455,7 @@ type BundleStatement struct {
 
 func (x *BundleStatement) Reset() {
 	*x = BundleStatement{}
-	mi := &file_hanse_v1_state_proto_msgTypes[14]
+	mi := &file_hanse_v1_state_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1180,7 +1467,7 @@ func (x *BundleStatement) String() string {
 func (*BundleStatement) ProtoMessage() {}
 
 func (x *BundleStatement) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_state_proto_msgTypes[14]
+	mi := &file_hanse_v1_state_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1193,7 +1480,7 @@ func (x *BundleStatement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BundleStatement.ProtoReflect.Descriptor instead.
 func (*BundleStatement) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_state_proto_rawDescGZIP(), []int{14}
+	return file_hanse_v1_state_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *BundleStatement) GetTrustDomain() string {
@@ -1227,7 +1514,7 @@ type PutBundle struct {
 
 func (x *PutBundle) Reset() {
 	*x = PutBundle{}
-	mi := &file_hanse_v1_state_proto_msgTypes[15]
+	mi := &file_hanse_v1_state_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1239,7 +1526,7 @@ func (x *PutBundle) String() string {
 func (*PutBundle) ProtoMessage() {}
 
 func (x *PutBundle) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_state_proto_msgTypes[15]
+	mi := &file_hanse_v1_state_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1252,7 +1539,7 @@ func (x *PutBundle) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutBundle.ProtoReflect.Descriptor instead.
 func (*PutBundle) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_state_proto_rawDescGZIP(), []int{15}
+	return file_hanse_v1_state_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *PutBundle) GetCluster() string {
@@ -1269,7 +1556,8 @@ func (x *PutBundle) GetBundle() *SignedBundle {
 	return nil
 }
 
-// Policy is a policy document in its canonical JSON form; kind is FailoverPolicy or ExportRule.
+// Policy is a policy document in its canonical JSON form; kind is FailoverPolicy, ExportRule or, since command version 3, RoleBinding
+// or IdentityProvider.
 type Policy struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Kind  string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
@@ -1283,7 +1571,7 @@ type Policy struct {
 
 func (x *Policy) Reset() {
 	*x = Policy{}
-	mi := &file_hanse_v1_state_proto_msgTypes[16]
+	mi := &file_hanse_v1_state_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1295,7 +1583,7 @@ func (x *Policy) String() string {
 func (*Policy) ProtoMessage() {}
 
 func (x *Policy) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_state_proto_msgTypes[16]
+	mi := &file_hanse_v1_state_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1308,7 +1596,7 @@ func (x *Policy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Policy.ProtoReflect.Descriptor instead.
 func (*Policy) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_state_proto_rawDescGZIP(), []int{16}
+	return file_hanse_v1_state_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Policy) GetKind() string {
@@ -1348,7 +1636,7 @@ type PutPolicy struct {
 
 func (x *PutPolicy) Reset() {
 	*x = PutPolicy{}
-	mi := &file_hanse_v1_state_proto_msgTypes[17]
+	mi := &file_hanse_v1_state_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1360,7 +1648,7 @@ func (x *PutPolicy) String() string {
 func (*PutPolicy) ProtoMessage() {}
 
 func (x *PutPolicy) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_state_proto_msgTypes[17]
+	mi := &file_hanse_v1_state_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1373,7 +1661,7 @@ func (x *PutPolicy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutPolicy.ProtoReflect.Descriptor instead.
 func (*PutPolicy) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_state_proto_rawDescGZIP(), []int{17}
+	return file_hanse_v1_state_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *PutPolicy) GetPolicy() *Policy {
@@ -1393,7 +1681,7 @@ type DeletePolicy struct {
 
 func (x *DeletePolicy) Reset() {
 	*x = DeletePolicy{}
-	mi := &file_hanse_v1_state_proto_msgTypes[18]
+	mi := &file_hanse_v1_state_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1405,7 +1693,7 @@ func (x *DeletePolicy) String() string {
 func (*DeletePolicy) ProtoMessage() {}
 
 func (x *DeletePolicy) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_state_proto_msgTypes[18]
+	mi := &file_hanse_v1_state_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1418,7 +1706,7 @@ func (x *DeletePolicy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeletePolicy.ProtoReflect.Descriptor instead.
 func (*DeletePolicy) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_state_proto_rawDescGZIP(), []int{18}
+	return file_hanse_v1_state_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *DeletePolicy) GetKind() string {
@@ -1435,6 +1723,120 @@ func (x *DeletePolicy) GetName() string {
 	return ""
 }
 
+// ApplyPolicies writes and deletes a set of policies, all or none.
+type ApplyPolicies struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Put           []*Policy              `protobuf:"bytes,1,rep,name=put,proto3" json:"put,omitempty"`
+	Delete        []*DeletePolicy        `protobuf:"bytes,2,rep,name=delete,proto3" json:"delete,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ApplyPolicies) Reset() {
+	*x = ApplyPolicies{}
+	mi := &file_hanse_v1_state_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ApplyPolicies) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ApplyPolicies) ProtoMessage() {}
+
+func (x *ApplyPolicies) ProtoReflect() protoreflect.Message {
+	mi := &file_hanse_v1_state_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ApplyPolicies.ProtoReflect.Descriptor instead.
+func (*ApplyPolicies) Descriptor() ([]byte, []int) {
+	return file_hanse_v1_state_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *ApplyPolicies) GetPut() []*Policy {
+	if x != nil {
+		return x.Put
+	}
+	return nil
+}
+
+func (x *ApplyPolicies) GetDelete() []*DeletePolicy {
+	if x != nil {
+		return x.Delete
+	}
+	return nil
+}
+
+// Modified is the Raft index of an object's last change.
+type Modified struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Kind          string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Index         uint64                 `protobuf:"varint,3,opt,name=index,proto3" json:"index,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Modified) Reset() {
+	*x = Modified{}
+	mi := &file_hanse_v1_state_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Modified) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Modified) ProtoMessage() {}
+
+func (x *Modified) ProtoReflect() protoreflect.Message {
+	mi := &file_hanse_v1_state_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Modified.ProtoReflect.Descriptor instead.
+func (*Modified) Descriptor() ([]byte, []int) {
+	return file_hanse_v1_state_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *Modified) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Modified) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Modified) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
 // State is the whole replicated state: a Raft snapshot, and (without tokens) what agents are told.
 type State struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
@@ -1447,14 +1849,17 @@ type State struct {
 	Bundles    []*SignedBundle        `protobuf:"bytes,7,rep,name=bundles,proto3" json:"bundles,omitempty"`
 	Policies   []*Policy              `protobuf:"bytes,8,rep,name=policies,proto3" json:"policies,omitempty"`
 	// version is the command schema of the writer.
-	Version       uint32 `protobuf:"varint,9,opt,name=version,proto3" json:"version,omitempty"`
+	Version uint32 `protobuf:"varint,9,opt,name=version,proto3" json:"version,omitempty"`
+	// modified and audit are for snapshots only.
+	Modified      []*Modified   `protobuf:"bytes,10,rep,name=modified,proto3" json:"modified,omitempty"`
+	Audit         []*AuditEntry `protobuf:"bytes,11,rep,name=audit,proto3" json:"audit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *State) Reset() {
 	*x = State{}
-	mi := &file_hanse_v1_state_proto_msgTypes[19]
+	mi := &file_hanse_v1_state_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1466,7 +1871,7 @@ func (x *State) String() string {
 func (*State) ProtoMessage() {}
 
 func (x *State) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_state_proto_msgTypes[19]
+	mi := &file_hanse_v1_state_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1479,7 +1884,7 @@ func (x *State) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use State.ProtoReflect.Descriptor instead.
 func (*State) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_state_proto_rawDescGZIP(), []int{19}
+	return file_hanse_v1_state_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *State) GetIndex() uint64 {
@@ -1545,14 +1950,30 @@ func (x *State) GetVersion() uint32 {
 	return 0
 }
 
+func (x *State) GetModified() []*Modified {
+	if x != nil {
+		return x.Modified
+	}
+	return nil
+}
+
+func (x *State) GetAudit() []*AuditEntry {
+	if x != nil {
+		return x.Audit
+	}
+	return nil
+}
+
 var File_hanse_v1_state_proto protoreflect.FileDescriptor
 
 const file_hanse_v1_state_proto_rawDesc = "" +
 	"\n" +
-	"\x14hanse/v1/state.proto\x12\bhanse.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf2\x05\n" +
+	"\x14hanse/v1/state.proto\x12\bhanse.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8a\a\n" +
 	"\aCommand\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12*\n" +
-	"\x02at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12C\n" +
+	"\x02at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12%\n" +
+	"\x05actor\x18\x03 \x01(\v2\x0f.hanse.v1.ActorR\x05actor\x12-\n" +
+	"\x06expect\x18\x04 \x03(\v2\x15.hanse.v1.ExpectationR\x06expect\x12C\n" +
 	"\x0finit_federation\x18\n" +
 	" \x01(\v2\x18.hanse.v1.InitFederationH\x00R\x0einitFederation\x12.\n" +
 	"\bput_node\x18\v \x01(\v2\x11.hanse.v1.PutNodeH\x00R\aputNode\x127\n" +
@@ -1567,8 +1988,30 @@ const file_hanse_v1_state_proto_rawDesc = "" +
 	"\n" +
 	"put_policy\x18\x12 \x01(\v2\x13.hanse.v1.PutPolicyH\x00R\tputPolicy\x12=\n" +
 	"\rdelete_policy\x18\x13 \x01(\v2\x16.hanse.v1.DeletePolicyH\x00R\fdeletePolicy\x12G\n" +
-	"\x11redeem_node_token\x18\x14 \x01(\v2\x19.hanse.v1.RedeemNodeTokenH\x00R\x0fredeemNodeTokenB\t\n" +
-	"\acommand\"\x94\x01\n" +
+	"\x11redeem_node_token\x18\x14 \x01(\v2\x19.hanse.v1.RedeemNodeTokenH\x00R\x0fredeemNodeToken\x12@\n" +
+	"\x0eapply_policies\x18\x15 \x01(\v2\x17.hanse.v1.ApplyPoliciesH\x00R\rapplyPoliciesB\t\n" +
+	"\acommand\"t\n" +
+	"\x05Actor\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1e\n" +
+	"\n" +
+	"credential\x18\x02 \x01(\tR\n" +
+	"credential\x12\x18\n" +
+	"\aaddress\x18\x03 \x01(\tR\aaddress\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x04 \x01(\tR\trequestId\"K\n" +
+	"\vExpectation\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
+	"\x05index\x18\x03 \x01(\x04R\x05index\"\xcb\x01\n" +
+	"\n" +
+	"AuditEntry\x12\x14\n" +
+	"\x05index\x18\x01 \x01(\x04R\x05index\x12*\n" +
+	"\x02at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12%\n" +
+	"\x05actor\x18\x03 \x01(\v2\x0f.hanse.v1.ActorR\x05actor\x12\x12\n" +
+	"\x04kind\x18\x04 \x01(\tR\x04kind\x12\x12\n" +
+	"\x04name\x18\x05 \x01(\tR\x04name\x12\x16\n" +
+	"\x06before\x18\x06 \x01(\fR\x06before\x12\x14\n" +
+	"\x05after\x18\a \x01(\fR\x05after\"\x94\x01\n" +
 	"\x0eInitFederation\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04root\x18\x02 \x01(\fR\x04root\x12\"\n" +
@@ -1595,7 +2038,7 @@ const file_hanse_v1_state_proto_rawDesc = "" +
 	"\vCreateToken\x12%\n" +
 	"\x05token\x18\x01 \x01(\v2\x0f.hanse.v1.TokenR\x05token\"\x1d\n" +
 	"\vRevokeToken\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\"\x86\x03\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\xd0\x03\n" +
 	"\x05Token\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x1f\n" +
@@ -1612,7 +2055,12 @@ const file_hanse_v1_state_proto_rawDesc = "" +
 	"\n" +
 	"bound_name\x18\n" +
 	" \x01(\tR\tboundName\x12\x18\n" +
-	"\arevoked\x18\v \x01(\bR\arevoked\"\xbb\x01\n" +
+	"\arevoked\x18\v \x01(\bR\arevoked\x12\x12\n" +
+	"\x04role\x18\f \x01(\tR\x04role\x12\x1e\n" +
+	"\n" +
+	"namespaces\x18\r \x03(\tR\n" +
+	"namespaces\x12\x14\n" +
+	"\x05label\x18\x0e \x01(\tR\x05label\"\xbb\x01\n" +
 	"\vJoinCluster\x12\x19\n" +
 	"\btoken_id\x18\x01 \x01(\tR\atokenId\x12\x1f\n" +
 	"\vsecret_hash\x18\x02 \x01(\fR\n" +
@@ -1661,7 +2109,14 @@ const file_hanse_v1_state_proto_rawDesc = "" +
 	"\x06policy\x18\x01 \x01(\v2\x10.hanse.v1.PolicyR\x06policy\"6\n" +
 	"\fDeletePolicy\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x12\n" +
-	"\x04name\x18\x02 \x01(\tR\x04name\"\xc9\x02\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\"c\n" +
+	"\rApplyPolicies\x12\"\n" +
+	"\x03put\x18\x01 \x03(\v2\x10.hanse.v1.PolicyR\x03put\x12.\n" +
+	"\x06delete\x18\x02 \x03(\v2\x16.hanse.v1.DeletePolicyR\x06delete\"H\n" +
+	"\bModified\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
+	"\x05index\x18\x03 \x01(\x04R\x05index\"\xa5\x03\n" +
 	"\x05State\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x1e\n" +
 	"\n" +
@@ -1673,7 +2128,10 @@ const file_hanse_v1_state_proto_rawDesc = "" +
 	"\x06tokens\x18\x06 \x03(\v2\x0f.hanse.v1.TokenR\x06tokens\x120\n" +
 	"\abundles\x18\a \x03(\v2\x16.hanse.v1.SignedBundleR\abundles\x12,\n" +
 	"\bpolicies\x18\b \x03(\v2\x10.hanse.v1.PolicyR\bpolicies\x12\x18\n" +
-	"\aversion\x18\t \x01(\rR\aversionB6Z4github.com/hanse-mesh/hanse/api/gen/hanse/v1;hansev1b\x06proto3"
+	"\aversion\x18\t \x01(\rR\aversion\x12.\n" +
+	"\bmodified\x18\n" +
+	" \x03(\v2\x12.hanse.v1.ModifiedR\bmodified\x12*\n" +
+	"\x05audit\x18\v \x03(\v2\x14.hanse.v1.AuditEntryR\x05auditB6Z4github.com/hanse-mesh/hanse/api/gen/hanse/v1;hansev1b\x06proto3"
 
 var (
 	file_hanse_v1_state_proto_rawDescOnce sync.Once
@@ -1687,64 +2145,78 @@ func file_hanse_v1_state_proto_rawDescGZIP() []byte {
 	return file_hanse_v1_state_proto_rawDescData
 }
 
-var file_hanse_v1_state_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
+var file_hanse_v1_state_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
 var file_hanse_v1_state_proto_goTypes = []any{
 	(*Command)(nil),               // 0: hanse.v1.Command
-	(*InitFederation)(nil),        // 1: hanse.v1.InitFederation
-	(*PutNode)(nil),               // 2: hanse.v1.PutNode
-	(*RemoveNode)(nil),            // 3: hanse.v1.RemoveNode
-	(*Node)(nil),                  // 4: hanse.v1.Node
-	(*CreateToken)(nil),           // 5: hanse.v1.CreateToken
-	(*RevokeToken)(nil),           // 6: hanse.v1.RevokeToken
-	(*Token)(nil),                 // 7: hanse.v1.Token
-	(*JoinCluster)(nil),           // 8: hanse.v1.JoinCluster
-	(*RedeemNodeToken)(nil),       // 9: hanse.v1.RedeemNodeToken
-	(*RemoveCluster)(nil),         // 10: hanse.v1.RemoveCluster
-	(*Cluster)(nil),               // 11: hanse.v1.Cluster
-	(*SignedBundle)(nil),          // 12: hanse.v1.SignedBundle
-	(*BundleSignature)(nil),       // 13: hanse.v1.BundleSignature
-	(*BundleStatement)(nil),       // 14: hanse.v1.BundleStatement
-	(*PutBundle)(nil),             // 15: hanse.v1.PutBundle
-	(*Policy)(nil),                // 16: hanse.v1.Policy
-	(*PutPolicy)(nil),             // 17: hanse.v1.PutPolicy
-	(*DeletePolicy)(nil),          // 18: hanse.v1.DeletePolicy
-	(*State)(nil),                 // 19: hanse.v1.State
-	(*timestamppb.Timestamp)(nil), // 20: google.protobuf.Timestamp
+	(*Actor)(nil),                 // 1: hanse.v1.Actor
+	(*Expectation)(nil),           // 2: hanse.v1.Expectation
+	(*AuditEntry)(nil),            // 3: hanse.v1.AuditEntry
+	(*InitFederation)(nil),        // 4: hanse.v1.InitFederation
+	(*PutNode)(nil),               // 5: hanse.v1.PutNode
+	(*RemoveNode)(nil),            // 6: hanse.v1.RemoveNode
+	(*Node)(nil),                  // 7: hanse.v1.Node
+	(*CreateToken)(nil),           // 8: hanse.v1.CreateToken
+	(*RevokeToken)(nil),           // 9: hanse.v1.RevokeToken
+	(*Token)(nil),                 // 10: hanse.v1.Token
+	(*JoinCluster)(nil),           // 11: hanse.v1.JoinCluster
+	(*RedeemNodeToken)(nil),       // 12: hanse.v1.RedeemNodeToken
+	(*RemoveCluster)(nil),         // 13: hanse.v1.RemoveCluster
+	(*Cluster)(nil),               // 14: hanse.v1.Cluster
+	(*SignedBundle)(nil),          // 15: hanse.v1.SignedBundle
+	(*BundleSignature)(nil),       // 16: hanse.v1.BundleSignature
+	(*BundleStatement)(nil),       // 17: hanse.v1.BundleStatement
+	(*PutBundle)(nil),             // 18: hanse.v1.PutBundle
+	(*Policy)(nil),                // 19: hanse.v1.Policy
+	(*PutPolicy)(nil),             // 20: hanse.v1.PutPolicy
+	(*DeletePolicy)(nil),          // 21: hanse.v1.DeletePolicy
+	(*ApplyPolicies)(nil),         // 22: hanse.v1.ApplyPolicies
+	(*Modified)(nil),              // 23: hanse.v1.Modified
+	(*State)(nil),                 // 24: hanse.v1.State
+	(*timestamppb.Timestamp)(nil), // 25: google.protobuf.Timestamp
 }
 var file_hanse_v1_state_proto_depIdxs = []int32{
-	20, // 0: hanse.v1.Command.at:type_name -> google.protobuf.Timestamp
-	1,  // 1: hanse.v1.Command.init_federation:type_name -> hanse.v1.InitFederation
-	2,  // 2: hanse.v1.Command.put_node:type_name -> hanse.v1.PutNode
-	3,  // 3: hanse.v1.Command.remove_node:type_name -> hanse.v1.RemoveNode
-	5,  // 4: hanse.v1.Command.create_token:type_name -> hanse.v1.CreateToken
-	6,  // 5: hanse.v1.Command.revoke_token:type_name -> hanse.v1.RevokeToken
-	8,  // 6: hanse.v1.Command.join_cluster:type_name -> hanse.v1.JoinCluster
-	10, // 7: hanse.v1.Command.remove_cluster:type_name -> hanse.v1.RemoveCluster
-	15, // 8: hanse.v1.Command.put_bundle:type_name -> hanse.v1.PutBundle
-	17, // 9: hanse.v1.Command.put_policy:type_name -> hanse.v1.PutPolicy
-	18, // 10: hanse.v1.Command.delete_policy:type_name -> hanse.v1.DeletePolicy
-	9,  // 11: hanse.v1.Command.redeem_node_token:type_name -> hanse.v1.RedeemNodeToken
-	4,  // 12: hanse.v1.InitFederation.node:type_name -> hanse.v1.Node
-	7,  // 13: hanse.v1.InitFederation.operator_token:type_name -> hanse.v1.Token
-	4,  // 14: hanse.v1.PutNode.node:type_name -> hanse.v1.Node
-	7,  // 15: hanse.v1.CreateToken.token:type_name -> hanse.v1.Token
-	20, // 16: hanse.v1.Token.expires_at:type_name -> google.protobuf.Timestamp
-	20, // 17: hanse.v1.Token.created_at:type_name -> google.protobuf.Timestamp
-	4,  // 18: hanse.v1.RedeemNodeToken.node:type_name -> hanse.v1.Node
-	20, // 19: hanse.v1.Cluster.joined_at:type_name -> google.protobuf.Timestamp
-	13, // 20: hanse.v1.SignedBundle.signatures:type_name -> hanse.v1.BundleSignature
-	12, // 21: hanse.v1.PutBundle.bundle:type_name -> hanse.v1.SignedBundle
-	16, // 22: hanse.v1.PutPolicy.policy:type_name -> hanse.v1.Policy
-	4,  // 23: hanse.v1.State.nodes:type_name -> hanse.v1.Node
-	11, // 24: hanse.v1.State.clusters:type_name -> hanse.v1.Cluster
-	7,  // 25: hanse.v1.State.tokens:type_name -> hanse.v1.Token
-	12, // 26: hanse.v1.State.bundles:type_name -> hanse.v1.SignedBundle
-	16, // 27: hanse.v1.State.policies:type_name -> hanse.v1.Policy
-	28, // [28:28] is the sub-list for method output_type
-	28, // [28:28] is the sub-list for method input_type
-	28, // [28:28] is the sub-list for extension type_name
-	28, // [28:28] is the sub-list for extension extendee
-	0,  // [0:28] is the sub-list for field type_name
+	25, // 0: hanse.v1.Command.at:type_name -> google.protobuf.Timestamp
+	1,  // 1: hanse.v1.Command.actor:type_name -> hanse.v1.Actor
+	2,  // 2: hanse.v1.Command.expect:type_name -> hanse.v1.Expectation
+	4,  // 3: hanse.v1.Command.init_federation:type_name -> hanse.v1.InitFederation
+	5,  // 4: hanse.v1.Command.put_node:type_name -> hanse.v1.PutNode
+	6,  // 5: hanse.v1.Command.remove_node:type_name -> hanse.v1.RemoveNode
+	8,  // 6: hanse.v1.Command.create_token:type_name -> hanse.v1.CreateToken
+	9,  // 7: hanse.v1.Command.revoke_token:type_name -> hanse.v1.RevokeToken
+	11, // 8: hanse.v1.Command.join_cluster:type_name -> hanse.v1.JoinCluster
+	13, // 9: hanse.v1.Command.remove_cluster:type_name -> hanse.v1.RemoveCluster
+	18, // 10: hanse.v1.Command.put_bundle:type_name -> hanse.v1.PutBundle
+	20, // 11: hanse.v1.Command.put_policy:type_name -> hanse.v1.PutPolicy
+	21, // 12: hanse.v1.Command.delete_policy:type_name -> hanse.v1.DeletePolicy
+	12, // 13: hanse.v1.Command.redeem_node_token:type_name -> hanse.v1.RedeemNodeToken
+	22, // 14: hanse.v1.Command.apply_policies:type_name -> hanse.v1.ApplyPolicies
+	25, // 15: hanse.v1.AuditEntry.at:type_name -> google.protobuf.Timestamp
+	1,  // 16: hanse.v1.AuditEntry.actor:type_name -> hanse.v1.Actor
+	7,  // 17: hanse.v1.InitFederation.node:type_name -> hanse.v1.Node
+	10, // 18: hanse.v1.InitFederation.operator_token:type_name -> hanse.v1.Token
+	7,  // 19: hanse.v1.PutNode.node:type_name -> hanse.v1.Node
+	10, // 20: hanse.v1.CreateToken.token:type_name -> hanse.v1.Token
+	25, // 21: hanse.v1.Token.expires_at:type_name -> google.protobuf.Timestamp
+	25, // 22: hanse.v1.Token.created_at:type_name -> google.protobuf.Timestamp
+	7,  // 23: hanse.v1.RedeemNodeToken.node:type_name -> hanse.v1.Node
+	25, // 24: hanse.v1.Cluster.joined_at:type_name -> google.protobuf.Timestamp
+	16, // 25: hanse.v1.SignedBundle.signatures:type_name -> hanse.v1.BundleSignature
+	15, // 26: hanse.v1.PutBundle.bundle:type_name -> hanse.v1.SignedBundle
+	19, // 27: hanse.v1.PutPolicy.policy:type_name -> hanse.v1.Policy
+	19, // 28: hanse.v1.ApplyPolicies.put:type_name -> hanse.v1.Policy
+	21, // 29: hanse.v1.ApplyPolicies.delete:type_name -> hanse.v1.DeletePolicy
+	7,  // 30: hanse.v1.State.nodes:type_name -> hanse.v1.Node
+	14, // 31: hanse.v1.State.clusters:type_name -> hanse.v1.Cluster
+	10, // 32: hanse.v1.State.tokens:type_name -> hanse.v1.Token
+	15, // 33: hanse.v1.State.bundles:type_name -> hanse.v1.SignedBundle
+	19, // 34: hanse.v1.State.policies:type_name -> hanse.v1.Policy
+	23, // 35: hanse.v1.State.modified:type_name -> hanse.v1.Modified
+	3,  // 36: hanse.v1.State.audit:type_name -> hanse.v1.AuditEntry
+	37, // [37:37] is the sub-list for method output_type
+	37, // [37:37] is the sub-list for method input_type
+	37, // [37:37] is the sub-list for extension type_name
+	37, // [37:37] is the sub-list for extension extendee
+	0,  // [0:37] is the sub-list for field type_name
 }
 
 func init() { file_hanse_v1_state_proto_init() }
@@ -1764,6 +2236,7 @@ func file_hanse_v1_state_proto_init() {
 		(*Command_PutPolicy)(nil),
 		(*Command_DeletePolicy)(nil),
 		(*Command_RedeemNodeToken)(nil),
+		(*Command_ApplyPolicies)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1771,7 +2244,7 @@ func file_hanse_v1_state_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_hanse_v1_state_proto_rawDesc), len(file_hanse_v1_state_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   20,
+			NumMessages:   25,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
