@@ -16,6 +16,7 @@ import (
 	"github.com/hanse-mesh/hanse/federation/rest"
 	"github.com/hanse-mesh/hanse/federation/server"
 	"github.com/hanse-mesh/hanse/federation/state"
+	"github.com/hanse-mesh/hanse/trust/bundle"
 	"github.com/hanse-mesh/hanse/trust/identity"
 	"github.com/hanse-mesh/hanse/trust/token"
 )
@@ -32,7 +33,7 @@ func (p *serverParts) restHandler() http.Handler {
 	leader := &forwarder{identity: p.identity, federation: p.own.Federation, logger: p.logger}
 	return rest.New(rest.Config{
 		Node: p.node.Name, Version: version, Consensus: p.consensus, Catalog: p.store, Live: liveView{p},
-		Forward: leader.forward, Mint: p.mint, Clock: p.clock, Logger: p.logger,
+		Forward: leader.forward, Mint: p.mint, BundleRule: bundle.Accept, Clock: p.clock, Logger: p.logger,
 	})
 }
 

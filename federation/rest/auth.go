@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -9,6 +10,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/hanse-mesh/hanse/api/model"
+	"github.com/hanse-mesh/hanse/federation/access"
 	"github.com/hanse-mesh/hanse/federation/state"
 	"github.com/hanse-mesh/hanse/trust/token"
 )
@@ -29,32 +31,39 @@ func (s *service) authenticate(description, api http.Handler) http.Handler {
 			// Nobody can be told from anybody else yet: to refuse a good credential would be wrong.
 			writeUnavailable(w, "this node has not received the federation's state yet: a majority of the nodes must be up; try again")
 		default:
-			if reason := s.checkOperator(r); reason != "" {
+			caller, reason := s.checkOperator(r)
+			if reason != "" {
 				w.Header().Set("WWW-Authenticate", `Bearer realm="hanse"`)
 				writeProblem(w, http.StatusUnauthorized, reason)
 				return
 			}
-			api.ServeHTTP(w, r)
+			api.ServeHTTP(w, r.WithContext(withCaller(r.Context(), caller)))
 		}
 	})
 }
 
-func (s *service) checkOperator(r *http.Request) (reason string) {
+// checkOperator finds out who sends a request, or why that is nobody.
+func (s *service) checkOperator(r *http.Request) (caller access.Caller, reason string) {
 	scheme, text, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if !strings.EqualFold(scheme, "Bearer") {
-		return "no credential: send the operator token as 'Authorization: Bearer hanse-operator-1...'"
+		return caller, "no credential: send the operator token as 'Authorization: Bearer hanse-operator-1...'"
 	}
 	t, err := token.Parse(text)
 	if err != nil {
-		return err.Error()
+		return caller, err.Error()
 	}
 	if t.Kind != model.TokenOperator {
-		return "this is a " + string(t.Kind) + " token; the API takes operator tokens"
+		return caller, "this is a " + string(t.Kind) + " token; the API takes operator tokens"
 	}
-	if _, err := s.Consensus.View().CheckToken(t.ID, token.Hash(t.Secret), model.TokenOperator, s.Clock.Now()); err != nil {
-		return err.Error()
+	held, err := s.Consensus.View().CheckToken(t.ID, token.Hash(t.Secret), model.TokenOperator, s.Clock.Now())
+	if err != nil {
+		return caller, err.Error()
 	}
-	return ""
+	credential := "token " + held.ID
+	return access.Caller{
+		Actor:  model.Actor{Name: cmp.Or(held.Label, credential), Credential: credential, Address: r.RemoteAddr},
+		Grants: []access.Grant{access.OfToken(held)},
+	}, ""
 }
 
 // problem is an RFC 9457 problem for answers that are given before the API's own handlers.
@@ -90,6 +99,8 @@ func asProblem(err error) error {
 		return huma.Error404NotFound(domain.Message)
 	case state.Conflict:
 		return huma.Error409Conflict(domain.Message)
+	case state.Mismatch:
+		return huma.Error412PreconditionFailed(domain.Message)
 	case state.Denied:
 		return huma.Error403Forbidden(domain.Message)
 	default:

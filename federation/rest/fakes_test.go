@@ -70,7 +70,7 @@ func newGroup(t *testing.T) *group {
 func node(name, region string) model.Node {
 	return model.Node{
 		Name: name, Region: region, GRPCAddress: name + ":7700", RESTAddress: name + ":7701", RaftAddress: name + ":7702", GossipAddress: name + ":7703",
-		ProtocolMin: 1, ProtocolMax: 1, CommandMax: 1,
+		ProtocolMin: 1, ProtocolMax: 1, CommandMax: model.CommandVersion,
 	}
 }
 
@@ -115,14 +115,19 @@ type member struct {
 	name string
 }
 
-func (m member) Propose(_ context.Context, c state.Command) (state.Result, error) {
+func (m member) Write(_ context.Context, e state.Entry) (state.Result, error) {
 	if m.g.proposeErr != nil {
 		return state.Result{}, m.g.proposeErr
 	}
 	if m.name != m.g.leader {
 		return state.Result{}, errors.New("not the leader")
 	}
-	r := m.g.state.Apply(m.g.state.View().Index+1, state.Entry{Version: 1, At: m.g.clock.Now(), Command: c})
+	e, err := e.Versioned(m.View().CommandVersion())
+	if err != nil {
+		return state.Result{}, err
+	}
+	e.At = m.g.clock.Now()
+	r := m.g.state.Apply(m.g.state.View().Index+1, e)
 	return r, r.Err
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/hanse-mesh/hanse/api/codec"
 	"github.com/hanse-mesh/hanse/api/model"
+	"github.com/hanse-mesh/hanse/federation/access"
 	"github.com/hanse-mesh/hanse/federation/catalog"
 	"github.com/hanse-mesh/hanse/federation/state"
 )
@@ -91,10 +92,11 @@ func (s *service) getCluster(_ context.Context, in *namedInput) (*struct{ Body C
 }
 
 func (s *service) removeCluster(ctx context.Context, in *namedInput) (*struct{}, error) {
-	if _, err := s.Consensus.Propose(ctx, state.RemoveCluster{Name: model.ClusterName(in.Name)}); err != nil {
-		return nil, asProblem(err)
-	}
-	return nil, nil
+	_, err := s.do(ctx, write{
+		command: state.RemoveCluster{Name: model.ClusterName(in.Name)}, verb: access.Administer,
+		on: model.Ref{Kind: model.KindCluster, Name: in.Name},
+	})
+	return nil, err
 }
 
 func (s *service) clusters() []ClusterView {

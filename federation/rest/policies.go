@@ -8,7 +8,9 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/hanse-mesh/hanse/api/model"
 	"github.com/hanse-mesh/hanse/api/policy"
+	"github.com/hanse-mesh/hanse/federation/access"
 	"github.com/hanse-mesh/hanse/federation/state"
 )
 
@@ -107,19 +109,21 @@ func (s *service) putPolicy(ctx context.Context, kind policy.Kind, name string, 
 	if err != nil {
 		return nil, huma.Error422UnprocessableEntity(err.Error())
 	}
-	result, err := s.Consensus.Propose(ctx, state.PutPolicy{Kind: string(kind), Name: name, JSON: text})
+	result, err := s.do(ctx, write{
+		command: state.PutPolicy{Kind: string(kind), Name: name, JSON: text}, verb: access.WritePolicy,
+		on: model.Ref{Kind: string(kind), Name: name},
+	})
 	if err != nil {
-		return nil, asProblem(err)
+		return nil, err
 	}
 	return &struct{ Body Written }{Written{Index: result.Index, Warnings: warnings}}, nil
 }
 
 func (s *service) deletePolicy(kind policy.Kind) func(context.Context, *namedInput) (*struct{}, error) {
 	return func(ctx context.Context, in *namedInput) (*struct{}, error) {
-		if _, err := s.Consensus.Propose(ctx, state.DeletePolicy{Kind: string(kind), Name: in.Name}); err != nil {
-			return nil, asProblem(err)
-		}
-		return nil, nil
+		ref := model.Ref{Kind: string(kind), Name: in.Name}
+		_, err := s.do(ctx, write{command: state.DeletePolicy(ref), verb: access.WritePolicy, on: ref})
+		return nil, err
 	}
 }
 

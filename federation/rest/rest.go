@@ -24,7 +24,8 @@ const maxBody = 1 << 20
 
 // Consensus is the replicated state as this API needs it.
 type Consensus interface {
-	Propose(ctx context.Context, c state.Command) (state.Result, error)
+	// Write proposes an entry, whose version and time it sets.
+	Write(ctx context.Context, e state.Entry) (state.Result, error)
 	View() *state.View
 	// Barrier returns when this node, as leader, has applied everything committed before the call.
 	Barrier(ctx context.Context) error
@@ -76,9 +77,11 @@ type Config struct {
 	Live      Live
 	Forward   Forward
 	// Mint makes a token's secret and its text for operators.
-	Mint   Mint
-	Clock  Clock
-	Logger *slog.Logger
+	Mint Mint
+	// BundleRule is the state's own, for what is only tried.
+	BundleRule state.BundleRule
+	Clock      Clock
+	Logger     *slog.Logger
 }
 
 // Mint makes a new token of a kind: what is kept of it, and the text that is shown once.

@@ -10,6 +10,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/hanse-mesh/hanse/api/model"
+	"github.com/hanse-mesh/hanse/federation/access"
 	"github.com/hanse-mesh/hanse/federation/state"
 )
 
@@ -64,8 +65,8 @@ func (s *service) createToken(ctx context.Context, in *struct{ Body NewToken }) 
 	kept.CreatedAt, kept.ExpiresAt = now, now.Add(ttl)
 	kept.Cluster, kept.ClusterPrefix = in.Body.Cluster, in.Body.ClusterPrefix
 	kept.ExportNamespaces = slices.Clone(in.Body.ExportNamespaces)
-	if _, err := s.Consensus.Propose(ctx, state.CreateToken{Token: kept}); err != nil {
-		return nil, asProblem(err)
+	if _, err := s.do(ctx, write{command: state.CreateToken{Token: kept}, verb: access.Administer}); err != nil {
+		return nil, err
 	}
 	return &struct{ Body CreatedToken }{CreatedToken{kept, text}}, nil
 }
@@ -122,8 +123,6 @@ func (s *service) listTokens(context.Context, *struct{}) (*struct{ Body TokenLis
 func (s *service) revokeToken(ctx context.Context, in *struct {
 	ID string `path:"id" maxLength:"128"`
 }) (*struct{}, error) {
-	if _, err := s.Consensus.Propose(ctx, state.RevokeToken{ID: in.ID}); err != nil {
-		return nil, asProblem(err)
-	}
-	return nil, nil
+	_, err := s.do(ctx, write{command: state.RevokeToken{ID: in.ID}, verb: access.Administer})
+	return nil, err
 }

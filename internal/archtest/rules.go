@@ -28,6 +28,7 @@ var rules = []rule{
 	{path: "trust/ca", ours: []string{"api/...", "trust/bundle", "trust/token", "trust/records", "internal/..."}},
 	{path: "trust/identity", ours: []string{"api/...", "trust/bundle", "trust/token", "trust/records", "internal/..."}},
 
+	{path: "federation/access", pure: true, ours: []string{"api/model", "api/policy"}},
 	{path: "federation/catalog", pure: true, ours: []string{"api/...", "trust/bundle", "trust/authz", "trust/records"}},
 	{path: "federation/feed", pure: true, ours: []string{"api/model", "api/policy"}},
 	{path: "federation/overlay", pure: true},
@@ -36,7 +37,7 @@ var rules = []rule{
 	{path: "federation/gossip", ours: []string{"api/...", "federation/catalog", "federation/overlay", "federation/spread", "internal/..."}},
 	{path: "federation/consensus", ours: []string{"api/...", "federation/state", "internal/..."}},
 	{path: "federation/server", ours: []string{"api/...", "federation/catalog", "federation/feed", "federation/state", "trust/bundle", "trust/authz", "trust/records", "trust/token", "internal/..."}},
-	{path: "federation/rest", ours: []string{"api/...", "federation/catalog", "federation/state", "trust/bundle", "trust/authz", "trust/token", "internal/..."}},
+	{path: "federation/rest", ours: []string{"api/...", "federation/access", "federation/catalog", "federation/state", "trust/bundle", "trust/authz", "trust/token", "internal/..."}},
 
 	{path: "gateway/route", pure: true, ours: []string{"api/...", "federation/catalog", "trust/authz"}},
 	{path: "gateway/snapshot", pure: true, ours: []string{"api/...", "federation/catalog", "trust/authz", "gateway/route"}},

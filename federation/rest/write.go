@@ -1,0 +1,111 @@
+package rest
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/hanse-mesh/hanse/api/model"
+	"github.com/hanse-mesh/hanse/federation/access"
+	"github.com/hanse-mesh/hanse/federation/state"
+)
+
+// WriteOptions are the conditions under which a write is made (RFC 9110, 13.1) and whether it is made at all.
+type WriteOptions struct {
+	IfMatch     string `header:"If-Match" maxLength:"64" doc:"Write only if the object still has this ETag; * is any object that exists" example:"\"42\""`
+	IfNoneMatch string `header:"If-None-Match" maxLength:"64" doc:"* writes only if the object does not exist yet"`
+	DryRun      bool   `query:"dryRun" doc:"Check everything and say what would be, but write nothing"`
+}
+
+// write is one change that a caller asks for.
+type write struct {
+	command state.Command
+	verb    access.Verb
+	// namespaces are those that the change is about, none for all or no particular ones.
+	namespaces []string
+	// on is the object that the options' conditions are about.
+	on      model.Ref
+	options WriteOptions
+}
+
+// do checks what the caller may do and proposes the change, or tries it on a copy of the state.
+func (s *service) do(ctx context.Context, w write) (state.Result, error) {
+	caller := callerOf(ctx)
+	if err := caller.May(w.verb, w.namespaces); err != nil {
+		return state.Result{}, huma.Error403Forbidden(err.Error())
+	}
+	v := s.Consensus.View()
+	expect, err := w.options.expectations(v, w.on)
+	if err != nil {
+		return state.Result{}, err
+	}
+	e := state.Entry{Command: w.command, Actor: caller.Actor, Expect: expect}
+	if w.options.DryRun {
+		return s.try(v, e)
+	}
+	result, err := s.Consensus.Write(ctx, e)
+	if err != nil {
+		return result, asProblem(err)
+	}
+	return result, nil
+}
+
+// try applies an entry to a copy of the state.
+func (s *service) try(v *state.View, e state.Entry) (state.Result, error) {
+	e, err := e.Versioned(v.CommandVersion())
+	if err != nil {
+		return state.Result{}, asProblem(err)
+	}
+	e.At = s.Clock.Now()
+	r := state.Restore(v, s.BundleRule).Apply(v.Index+1, e)
+	if r.Fatal != nil {
+		return r, huma.Error500InternalServerError(r.Fatal.Error())
+	}
+	if r.Err != nil {
+		return r, asProblem(r.Err)
+	}
+	return r, nil
+}
+
+// expectations turn the conditions into what the state checks when the write is applied.
+func (o WriteOptions) expectations(v *state.View, on model.Ref) ([]state.Expectation, error) {
+	held := v.ModifiedAt(on)
+	switch {
+	case o.IfMatch != "" && o.IfNoneMatch != "":
+		return nil, huma.Error400BadRequest("If-Match and If-None-Match: give one of the two")
+	case o.IfNoneMatch == "*":
+		return []state.Expectation{{Ref: on}}, nil
+	case o.IfNoneMatch != "":
+		return nil, huma.Error400BadRequest("If-None-Match: only * is understood for a write")
+	case o.IfMatch == "":
+		return nil, nil
+	case o.IfMatch == "*":
+		if held == 0 {
+			return nil, huma.Error412PreconditionFailed(on.String() + " does not exist")
+		}
+		return []state.Expectation{{Ref: on, Index: held}}, nil
+	}
+	index, ok := parseETag(o.IfMatch)
+	if !ok {
+		return nil, huma.Error412PreconditionFailed(fmt.Sprintf("If-Match: %.40q is not an ETag of %s", o.IfMatch, on))
+	}
+	return []state.Expectation{{Ref: on, Index: index}}, nil
+}
+
+// etag is an object's ETag: the index of its last change.
+func etag(v *state.View, on model.Ref) string {
+	return strconv.Quote(strconv.FormatUint(v.ModifiedAt(on), 10))
+}
+
+func parseETag(text string) (uint64, bool) {
+	inner, quoted := strings.CutPrefix(text, `"`)
+	inner, closed := strings.CutSuffix(inner, `"`)
+	if !quoted || !closed {
+		return 0, false
+	}
+	index, err := strconv.ParseUint(inner, 10, 64)
+	return index, err == nil && index > 0
+}
