@@ -14,8 +14,9 @@ import (
 // RoleBinding gives a role to operators who prove themselves by certificate or by an identity provider. Operator tokens carry a role of
 // their own.
 type RoleBinding struct {
-	Name string          `json:"name"`
-	Spec RoleBindingSpec `json:"spec"`
+	Name   string          `json:"name"`
+	Labels Labels          `json:"labels,omitempty"`
+	Spec   RoleBindingSpec `json:"spec"`
 }
 
 // RoleBindingSpec gives Role, in Namespaces, to every one of Subjects.
@@ -45,8 +46,9 @@ const (
 
 // IdentityProvider is an OpenID Connect issuer whose tokens (JWT, RFC 7519) operators may show.
 type IdentityProvider struct {
-	Name string               `json:"name"`
-	Spec IdentityProviderSpec `json:"spec"`
+	Name   string               `json:"name"`
+	Labels Labels               `json:"labels,omitempty"`
+	Spec   IdentityProviderSpec `json:"spec"`
 }
 
 // IdentityProviderSpec says what makes a token of the issuer good: one of Audiences, and a signature by a key of the set at JWKSURL, or of
@@ -69,8 +71,9 @@ const (
 	maxSubject  = 256
 )
 
-func (b *RoleBinding) policyName() string { return b.Name }
-func (b *RoleBinding) policySpec() any    { return b.Spec }
+func (b *RoleBinding) policyName() string   { return b.Name }
+func (b *RoleBinding) policyLabels() Labels { return b.Labels }
+func (b *RoleBinding) policySpec() any      { return b.Spec }
 func (b *RoleBinding) canonicalSpec() any {
 	s := b.Spec
 	if s.Subjects == nil {
@@ -127,8 +130,9 @@ func (s Subject) validate(at string) error {
 	return nil
 }
 
-func (i *IdentityProvider) policyName() string { return i.Name }
-func (i *IdentityProvider) policySpec() any    { return i.Spec }
+func (i *IdentityProvider) policyName() string   { return i.Name }
+func (i *IdentityProvider) policyLabels() Labels { return i.Labels }
+func (i *IdentityProvider) policySpec() any      { return i.Spec }
 func (i *IdentityProvider) canonicalSpec() any {
 	s := i.Spec
 	s.Audiences = orEmpty(s.Audiences)

@@ -23,6 +23,7 @@ type Policy interface {
 	Validate(known []string) (warnings []string, err error)
 
 	policyName() string
+	policyLabels() Labels
 	policySpec() any
 	// canonicalSpec is the spec with lists that must be given written as [], never as null.
 	canonicalSpec() any
@@ -51,6 +52,14 @@ func (d Document) Name() string {
 	return d.Policy.policyName()
 }
 
+// Labels returns the document's labels.
+func (d Document) Labels() Labels {
+	if d.Policy == nil {
+		return nil
+	}
+	return d.Policy.policyLabels()
+}
+
 // Spec returns the document's spec, for example an ExportRuleSpec; nil for an empty Document.
 func (d Document) Spec() any {
 	if d.Policy == nil {
@@ -59,10 +68,13 @@ func (d Document) Spec() any {
 	return d.Policy.policySpec()
 }
 
-// Validate is the policy's Validate.
+// Validate is the policy's Validate, with its labels.
 func (d Document) Validate(known []string) (warnings []string, err error) {
 	if d.Policy == nil {
 		return nil, errors.New("the document is empty")
+	}
+	if err := d.Policy.policyLabels().validate(); err != nil {
+		return nil, err
 	}
 	return d.Policy.Validate(known)
 }
@@ -73,14 +85,16 @@ func (d Document) CanonicalJSON() ([]byte, error) {
 		return nil, errors.New("the document is empty")
 	}
 	return json.Marshal(struct {
-		Kind Kind   `json:"kind"`
-		Name string `json:"name"`
-		Spec any    `json:"spec"`
-	}{d.Kind, d.Name(), d.Policy.canonicalSpec()})
+		Kind   Kind   `json:"kind"`
+		Name   string `json:"name"`
+		Labels Labels `json:"labels,omitempty"`
+		Spec   any    `json:"spec"`
+	}{d.Kind, d.Name(), d.Policy.policyLabels(), d.Policy.canonicalSpec()})
 }
 
-func (p *FailoverPolicy) policyName() string { return p.Name }
-func (p *FailoverPolicy) policySpec() any    { return p.Spec }
+func (p *FailoverPolicy) policyName() string   { return p.Name }
+func (p *FailoverPolicy) policyLabels() Labels { return p.Labels }
+func (p *FailoverPolicy) policySpec() any      { return p.Spec }
 func (p *FailoverPolicy) canonicalSpec() any {
 	s := p.Spec
 	orders := make([]RegionOrder, len(s.Failover))
@@ -92,8 +106,9 @@ func (p *FailoverPolicy) canonicalSpec() any {
 	return s
 }
 
-func (r *ExportRule) policyName() string { return r.Name }
-func (r *ExportRule) policySpec() any    { return r.Spec }
+func (r *ExportRule) policyName() string   { return r.Name }
+func (r *ExportRule) policyLabels() Labels { return r.Labels }
+func (r *ExportRule) policySpec() any      { return r.Spec }
 func (r *ExportRule) canonicalSpec() any {
 	s := r.Spec
 	s.From, s.Namespaces, s.To = orEmpty(s.From), orEmpty(s.Namespaces), orEmpty(s.To)

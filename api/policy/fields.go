@@ -57,6 +57,16 @@ func check(content any, t reflect.Type, path []string) []fault {
 			faults = append(faults, check(item, t.Elem(), at)...)
 		}
 		return faults
+	case reflect.Map:
+		entries, ok := content.(map[string]any)
+		if !ok {
+			return []fault{{path, "must be a set of names with values, but is " + describe(content)}}
+		}
+		var faults []fault
+		for _, name := range slices.Sorted(maps.Keys(entries)) {
+			faults = append(faults, check(entries[name], t.Elem(), join(path, name))...)
+		}
+		return faults
 	case reflect.Bool:
 		if _, ok := content.(bool); !ok {
 			return []fault{{path, "must be true or false, but is " + describe(content)}}

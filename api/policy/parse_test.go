@@ -116,7 +116,7 @@ func genDocument(t *rapid.T) Document {
 	names := func(label string) []string { return rapid.SliceOfN(genNameOrAny(), 0, 3).Draw(t, label) }
 	name := rapid.StringMatching(`[a-z]([-a-z0-9]{0,5}[a-z])?`).Draw(t, "name")
 	if rapid.Bool().Draw(t, "export") {
-		return Document{Kind: KindExportRule, Policy: &ExportRule{name, ExportRuleSpec{names("from"), names("namespaces"), names("services"), names("to")}}}
+		return Document{Kind: KindExportRule, Policy: &ExportRule{Name: name, Spec: ExportRuleSpec{names("from"), names("namespaces"), names("services"), names("to")}}}
 	}
 	p := &FailoverPolicy{Name: name, Spec: FailoverPolicySpec{Namespace: rapid.SampledFrom([]string{"", "*", "shop"}).Draw(t, "namespace"), Services: names("services")}}
 	for range rapid.IntRange(0, 3).Draw(t, "orders") {

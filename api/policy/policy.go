@@ -41,8 +41,9 @@ const Any = "*"
 // FailoverPolicy says in which order regions take over for each other. Without one, a caller's own zone and region come first and
 // then all other regions together, by their ready capacity.
 type FailoverPolicy struct {
-	Name string             `json:"name"`
-	Spec FailoverPolicySpec `json:"spec"`
+	Name   string             `json:"name"`
+	Labels Labels             `json:"labels,omitempty"`
+	Spec   FailoverPolicySpec `json:"spec"`
 }
 
 // FailoverPolicySpec selects services and orders regions. The most specific policy counts: by service, then by namespace, then for
@@ -69,8 +70,9 @@ type RegionOrder struct {
 // ExportRule says which clusters may call services of other clusters. Without a rule nothing leaves a cluster. A cluster's join
 // token bounds the namespaces that any rule can open.
 type ExportRule struct {
-	Name string         `json:"name"`
-	Spec ExportRuleSpec `json:"spec"`
+	Name   string         `json:"name"`
+	Labels Labels         `json:"labels,omitempty"`
+	Spec   ExportRuleSpec `json:"spec"`
 }
 
 // ExportRuleSpec opens the services that match all of From, Namespaces and Services to the clusters in To.

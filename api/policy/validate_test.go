@@ -39,7 +39,7 @@ func TestValidateFailoverPolicy(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err := FailoverPolicy{tt.policy, tt.spec}.Validate(nil)
+			_, err := FailoverPolicy{Name: tt.policy, Spec: tt.spec}.Validate(nil)
 			if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
 				t.Errorf("got %v, want %q", err, tt.want)
 			}
@@ -48,7 +48,7 @@ func TestValidateFailoverPolicy(t *testing.T) {
 }
 
 func TestUnknownNamesAreWarnedOf(t *testing.T) {
-	p := FailoverPolicy{"x", FailoverPolicySpec{Failover: []RegionOrder{{From: "*", To: []string{"eu-wst", "us"}}, {From: "mars", To: []string{"us"}}}}}
+	p := FailoverPolicy{Name: "x", Spec: FailoverPolicySpec{Failover: []RegionOrder{{From: "*", To: []string{"eu-wst", "us"}}, {From: "mars", To: []string{"us"}}}}}
 	got, err := p.Validate([]string{"us", "eu-west"})
 	want := []string{
 		`spec.failover[0].to: region "eu-wst" is not known (known are eu-west, us): did you mean "eu-west"?`,
@@ -60,7 +60,7 @@ func TestUnknownNamesAreWarnedOf(t *testing.T) {
 	if got, _ := p.Validate(nil); len(got) > 0 {
 		t.Errorf("nothing is known, yet it warns: %q", got)
 	}
-	r := ExportRule{"x", ExportRuleSpec{From: []string{"*"}, Namespaces: []string{"n"}, To: []string{"b", "zz"}}}
+	r := ExportRule{Name: "x", Spec: ExportRuleSpec{From: []string{"*"}, Namespaces: []string{"n"}, To: []string{"b", "zz"}}}
 	if got, err := r.Validate([]string{"b"}); err != nil || len(got) != 1 || !strings.Contains(got[0], `spec.to: cluster "zz" is not known`) {
 		t.Errorf("got %q, %v", got, err)
 	}
@@ -68,7 +68,7 @@ func TestUnknownNamesAreWarnedOf(t *testing.T) {
 
 func TestValidateExportRule(t *testing.T) {
 	good := func() ExportRule {
-		return ExportRule{"x", ExportRuleSpec{From: []string{"a"}, Namespaces: []string{"*"}, Services: []string{"s"}, To: []string{"b"}}}
+		return ExportRule{Name: "x", Spec: ExportRuleSpec{From: []string{"a"}, Namespaces: []string{"*"}, Services: []string{"s"}, To: []string{"b"}}}
 	}
 	tests := []struct {
 		name   string
@@ -99,7 +99,7 @@ func TestValidateExportRule(t *testing.T) {
 func TestExports(t *testing.T) {
 	a := model.Cluster{Name: "a", ExportNamespaces: []string{"shop"}}
 	pay := model.ServiceKey{Namespace: "shop", Name: "pay"}
-	rules := []ExportRule{{"x", ExportRuleSpec{From: []string{"a"}, Namespaces: []string{"*"}, Services: []string{"pay"}, To: []string{"b"}}}}
+	rules := []ExportRule{{Name: "x", Spec: ExportRuleSpec{From: []string{"a"}, Namespaces: []string{"*"}, Services: []string{"pay"}, To: []string{"b"}}}}
 	tests := []struct {
 		service  model.ServiceKey
 		importer model.ClusterName
@@ -130,7 +130,7 @@ func TestExportsAnything(t *testing.T) {
 		return model.Cluster{Name: "a", ExportNamespaces: namespaces}
 	}
 	rule := func(from, to string, namespaces ...string) []ExportRule {
-		return []ExportRule{{"x", ExportRuleSpec{From: []string{from}, Namespaces: namespaces, Services: []string{"pay"}, To: []string{to}}}}
+		return []ExportRule{{Name: "x", Spec: ExportRuleSpec{From: []string{from}, Namespaces: namespaces, Services: []string{"pay"}, To: []string{to}}}}
 	}
 	for name, tt := range map[string]struct {
 		rules    []ExportRule

@@ -17,9 +17,10 @@ const maxPolicy = 256 << 10
 
 // document is a policy document of any kind. The kind stands in the document itself or beside it.
 type document[S any] struct {
-	Kind string `json:"kind,omitempty"`
-	Name string `json:"name"`
-	Spec S      `json:"spec"`
+	Kind   string        `json:"kind,omitempty"`
+	Name   string        `json:"name"`
+	Labels policy.Labels `json:"labels,omitempty"`
+	Spec   S             `json:"spec"`
 }
 
 func (s *State) putPolicy(c PutPolicy) (bool, error) {
@@ -37,32 +38,32 @@ func (s *State) preparePolicy(c PutPolicy) (func() bool, error) {
 	}
 	switch policy.Kind(c.Kind) {
 	case policy.KindFailoverPolicy:
-		return prepare(s, c, failover, &s.view.Failover, func(name string, spec policy.FailoverPolicySpec) policy.FailoverPolicy {
-			return policy.FailoverPolicy{Name: name, Spec: spec}
+		return prepare(s, c, failover, &s.view.Failover, func(d document[policy.FailoverPolicySpec]) policy.FailoverPolicy {
+			return policy.FailoverPolicy{Name: d.Name, Labels: d.Labels, Spec: d.Spec}
 		})
 	case policy.KindExportRule:
-		return prepare(s, c, exports, &s.view.Exports, func(name string, spec policy.ExportRuleSpec) policy.ExportRule {
-			return policy.ExportRule{Name: name, Spec: spec}
+		return prepare(s, c, exports, &s.view.Exports, func(d document[policy.ExportRuleSpec]) policy.ExportRule {
+			return policy.ExportRule{Name: d.Name, Labels: d.Labels, Spec: d.Spec}
 		})
 	case policy.KindRoleBinding:
-		return prepare(s, c, bindings, &s.view.Bindings, func(name string, spec policy.RoleBindingSpec) policy.RoleBinding {
-			return policy.RoleBinding{Name: name, Spec: spec}
+		return prepare(s, c, bindings, &s.view.Bindings, func(d document[policy.RoleBindingSpec]) policy.RoleBinding {
+			return policy.RoleBinding{Name: d.Name, Labels: d.Labels, Spec: d.Spec}
 		})
 	case policy.KindIdentityProvider:
-		return prepare(s, c, providers, &s.view.Providers, func(name string, spec policy.IdentityProviderSpec) policy.IdentityProvider {
-			return policy.IdentityProvider{Name: name, Spec: spec}
+		return prepare(s, c, providers, &s.view.Providers, func(d document[policy.IdentityProviderSpec]) policy.IdentityProvider {
+			return policy.IdentityProvider{Name: d.Name, Labels: d.Labels, Spec: d.Spec}
 		})
 	default:
 		return nil, unknownKind(c.Kind)
 	}
 }
 
-func prepare[S, P any](s *State, c PutPolicy, p part, m *map[string]P, make func(string, S) P) (func() bool, error) {
+func prepare[S, P any](s *State, c PutPolicy, p part, m *map[string]P, make func(document[S]) P) (func() bool, error) {
 	d, err := readDocument[S](c)
 	if err != nil {
 		return nil, refuse(Invalid, "%s %s: %v", c.Kind, c.Name, err)
 	}
-	next := make(d.Name, d.Spec)
+	next := make(d)
 	return func() bool {
 		if held, ok := (*m)[c.Name]; ok && bytes.Equal(encode(held), encode(next)) {
 			return false

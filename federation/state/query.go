@@ -2,6 +2,7 @@ package state
 
 import (
 	"cmp"
+	"encoding/json"
 	"maps"
 	"math"
 	"slices"
@@ -72,7 +73,9 @@ func versionOf(command Command) uint32 {
 	case ApplyPolicies:
 		return 3
 	case PutPolicy:
-		if k := policy.Kind(c.Kind); k == policy.KindRoleBinding || k == policy.KindIdentityProvider {
+		// Whether there are labels does not show from outside: the whole document is read.
+		d, _ := readDocument[json.RawMessage](c)
+		if k := policy.Kind(c.Kind); k == policy.KindRoleBinding || k == policy.KindIdentityProvider || len(d.Labels) > 0 {
 			return 3
 		}
 	case DeletePolicy:

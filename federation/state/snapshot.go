@@ -16,7 +16,7 @@ import (
 )
 
 // Proto encodes the view in a fixed order, so that equal states have equal bytes. Tokens, access rules and the audit log are
-// for snapshots only: agents are told the state without them.
+// for snapshots only, as are labels: agents are told the state without them, in a form that older ones can read.
 func (v *View) Proto(withSecrets bool) *hansev1.State {
 	p := &hansev1.State{Index: v.Index, Federation: v.Federation, Root: v.Root, Version: v.CommandVersion()}
 	for _, n := range v.NodeList() {
@@ -29,9 +29,15 @@ func (v *View) Proto(withSecrets bool) *hansev1.State {
 		}
 	}
 	for _, f := range v.FailoverList() {
+		if !withSecrets {
+			f.Labels = nil
+		}
 		p.Policies = append(p.Policies, v.policyProto(policy.KindFailoverPolicy, f.Name, encode(f)))
 	}
 	for _, e := range v.ExportList() {
+		if !withSecrets {
+			e.Labels = nil
+		}
 		p.Policies = append(p.Policies, v.policyProto(policy.KindExportRule, e.Name, encode(e)))
 	}
 	if withSecrets {
