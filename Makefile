@@ -4,7 +4,7 @@ GO    ?= go
 BIN   := bin/hanse
 export CGO_ENABLED ?= 0
 
-.PHONY: help build test race verify demo bench e2e e2e-matrix sim generate clean
+.PHONY: help build test race verify demo bench e2e e2e-matrix fuzz sim generate clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -39,6 +39,10 @@ e2e: build ## Break real processes and the network between them: kill -9 under w
 
 e2e-matrix: build ## Run the fault matrix alone and write its table into BENCHMARKS.md (ROW=part_of_a_name runs some rows and writes nothing)
 	@$(call E2E,HANSE_MATRIX_WRITE="$(CURDIR)/BENCHMARKS.md") -run 'TestMatrix/./$(ROW)' ./e2e/matrix
+
+fuzz: build ## Fuzz the REST API of three nodes by its OpenAPI document (EXAMPLES=10 for each operation and phase)
+	@tool="$$(deploy/scripts/schemathesis.sh)" && HANSE_SCHEMATHESIS="$$tool" HANSE_FUZZ_EXAMPLES="$(EXAMPLES)" HANSE_BINARY="$(CURDIR)/$(BIN)" \
+	$(GO) test -tags e2e -count=1 -timeout 60m -v -run 'TestFuzz$$' ./e2e
 
 sim: ## Simulate more federations than make test does (SEEDS=100000, FIRST=1)
 	$(GO) test ./e2e/sim -count=1 -timeout 0 -run 'TestSeeds$$' -seeds $(or $(SEEDS),10000) -first $(or $(FIRST),1) -v
