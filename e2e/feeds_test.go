@@ -234,7 +234,7 @@ func TestAMassRemovalIsHeldElsewhere(t *testing.T) {
 	f := newFederation(t, ctx, 1, nil)
 	n := f.nodes[0]
 	all := []string{policy.Any}
-	rule := policy.ExportRuleSpec{From: all, Namespaces: all, To: all}
+	rule := rest.ExportRule{Spec: policy.ExportRuleSpec{From: all, Namespaces: all, To: all}}
 	if r, err := n.api.do(ctx, http.MethodPut, "/v1/export-rules/all", rule); err != nil || r.status >= 300 {
 		t.Fatalf("the rule: status %d: %s, %v", r.status, r.body, err)
 	}

@@ -119,7 +119,7 @@ func fillLog(t *testing.T, ctx context.Context, f *federation, victim *node) map
 func writeBig(ctx context.Context, n *node, name string, i int) (index uint64, err error) {
 	for range 100 {
 		var r reply
-		r, err = n.api.do(ctx, http.MethodPut, policyPath+name, bigSpec(i))
+		r, err = n.api.do(ctx, http.MethodPut, policyPath+name, rest.FailoverPolicy{Spec: bigSpec(i)})
 		if err == nil && r.status == http.StatusOK {
 			return r.index, nil
 		}
@@ -144,15 +144,11 @@ func bigSpec(i int) policy.FailoverPolicySpec {
 func checkBig(t *testing.T, ctx context.Context, f *federation, acknowledged map[string]int) {
 	t.Helper()
 	for _, n := range f.nodes {
-		var list rest.FailoverPolicyList
-		f.eventually(ctx, 10*time.Second, n.name+" answers", func() error {
-			_, err := n.api.get(ctx, "/v1/failover-policies", &list)
+		var held map[string]string
+		f.eventually(ctx, 10*time.Second, n.name+" answers", func() (err error) {
+			held, err = heldPolicies(ctx, n.api)
 			return err
 		})
-		held := map[string]string{}
-		for _, p := range list.Policies {
-			held[p.Name] = valueOf(p)
-		}
 		for name, i := range acknowledged {
 			if want := fmt.Sprintf("v%d", i); held[name] != want {
 				t.Errorf("%s holds %q for %s, but %q was acknowledged", n.name, held[name], name, want)

@@ -123,12 +123,12 @@ func (m *manyNodes) converge(what string, nodes []*node) {
 func shows(ctx context.Context, n *node, want map[model.ClusterName]uint32) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	var list rest.ServiceList
+	var list rest.List[rest.ServiceView]
 	if _, err := n.api.get(ctx, "/v1/services?namespace="+publishedNamespace, &list); err != nil {
 		return err
 	}
 	held := map[model.ClusterName]uint32{}
-	for _, s := range list.Services {
+	for _, s := range list.Items {
 		for _, o := range s.Offers {
 			held[o.Cluster], _ = o.Ready()
 		}
@@ -164,12 +164,12 @@ func (m *manyNodes) agree(nodes []*node) {
 }
 
 func versionsAt(ctx context.Context, n *node) (string, error) {
-	var list rest.ClusterList
+	var list rest.List[rest.ClusterView]
 	if _, err := n.api.get(ctx, "/v1/clusters", &list); err != nil {
 		return "", err
 	}
 	text := ""
-	for _, c := range list.Clusters {
+	for _, c := range list.Items {
 		if c.Feed == nil {
 			return "", fmt.Errorf("%s holds nothing of %s", n.name, c.Name)
 		}

@@ -46,18 +46,18 @@ func TestManyNodes(t *testing.T) {
 func (m *manyNodes) checkRoles() {
 	m.t.Helper()
 	for _, n := range []*node{m.nodes[0], m.nodes[len(m.nodes)-1]} {
-		var list rest.NodeList
+		var list rest.List[rest.NodeView]
 		if _, err := n.api.get(m.ctx, "/v1/nodes", &list); err != nil {
 			m.t.Fatal(err)
 		}
 		voters := 0
-		for _, v := range list.Nodes {
+		for _, v := range list.Items {
 			if !v.Replica {
 				voters++
 			}
 		}
-		if voters != manyVoters || len(list.Nodes) != len(m.nodes) {
-			m.t.Errorf("%s says that %d of %d nodes vote", n.name, voters, len(list.Nodes))
+		if voters != manyVoters || len(list.Items) != len(m.nodes) {
+			m.t.Errorf("%s says that %d of %d nodes vote", n.name, voters, len(list.Items))
 		}
 	}
 	list := invocation{args: []string{"node", "list"}, env: []string{"HANSE_OPERATOR_TOKEN_FILE=" + m.operatorFile}}.check(m.t, m.binary)
@@ -145,9 +145,9 @@ func (m *manyNodes) strangersKey() {
 		return nil
 	})
 	m.converge("beside a node with another gossip key", m.nodes[:len(m.nodes)-1])
-	var list rest.ServiceList
-	if _, err := stranger.api.get(m.ctx, "/v1/services", &list); err != nil || len(list.Services) > 0 {
-		m.t.Errorf("a node with another gossip key holds %v, %v", list.Services, err)
+	var list rest.List[rest.ServiceView]
+	if _, err := stranger.api.get(m.ctx, "/v1/services", &list); err != nil || len(list.Items) > 0 {
+		m.t.Errorf("a node with another gossip key holds %v, %v", list.Items, err)
 	}
 	stranger.proc.stop(m.t)
 	if err := os.WriteFile(path, right, 0o600); err != nil {

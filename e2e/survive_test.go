@@ -115,13 +115,9 @@ func checkEverything(t *testing.T, ctx context.Context, f *federation, l *ledger
 	})
 	for _, n := range f.nodes {
 		f.waitIndex(ctx, n, index)
-		var list rest.FailoverPolicyList
-		if _, err := n.api.get(ctx, "/v1/failover-policies", &list); err != nil {
+		held, err := heldPolicies(ctx, n.api)
+		if err != nil {
 			t.Fatal(err)
-		}
-		held := map[string]string{}
-		for _, p := range list.Policies {
-			held[p.Name] = valueOf(p)
 		}
 		for _, name := range l.held() {
 			if err := l.judge(name, held[name]); err != nil {

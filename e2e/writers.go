@@ -92,8 +92,8 @@ const (
 )
 
 func (w *writers) put(ctx context.Context, node *api, name, value string) outcome {
-	spec := policy.FailoverPolicySpec{Failover: []policy.RegionOrder{{From: "a", To: []string{value}}}}
-	r, err := node.do(ctx, http.MethodPut, policyPath+name, spec)
+	document := rest.FailoverPolicy{Spec: policy.FailoverPolicySpec{Failover: []policy.RegionOrder{{From: "a", To: []string{value}}}}}
+	r, err := node.do(ctx, http.MethodPut, policyPath+name, document)
 	var written rest.Written
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
@@ -121,6 +121,23 @@ func (w *writers) readBack(ctx context.Context, node *api, name, value string) {
 	got, err := readPolicy(ctx, node, name, true)
 	if err == nil && got != value {
 		w.t.Errorf("a consistent read of %s gives %q right after %q was acknowledged", name, got, value)
+	}
+}
+
+// heldPolicies reads the values of all names from a node's own replica.
+func heldPolicies(ctx context.Context, node *api) (map[string]string, error) {
+	held := map[string]string{}
+	for next := ""; ; {
+		var list rest.List[policy.FailoverPolicy]
+		if _, err := node.get(ctx, policyPath[:len(policyPath)-1]+"?continue="+next, &list); err != nil {
+			return nil, err
+		}
+		for _, p := range list.Items {
+			held[p.Name] = valueOf(p)
+		}
+		if next = list.Continue; next == "" {
+			return held, nil
+		}
 	}
 }
 

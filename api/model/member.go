@@ -58,7 +58,7 @@ type Token struct {
 	SecretHash []byte    `json:"-"`
 	CreatedAt  time.Time `json:"createdAt"`
 	// ExpiresAt is zero for an operator token without an end.
-	ExpiresAt time.Time `json:"expiresAt"`
+	ExpiresAt time.Time `json:"expiresAt,omitzero"`
 	// Cluster is the only name that a cluster token may join under; ClusterPrefix allows all names that begin with it.
 	Cluster       string `json:"cluster,omitempty"`
 	ClusterPrefix string `json:"clusterPrefix,omitempty"`

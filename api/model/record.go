@@ -139,7 +139,7 @@ type SiteStatus struct {
 	AgentVersion string        `json:"agentVersion"`
 	Proxies      []ProxyStatus `json:"proxies"`
 	// EarliestExpiry is when the cluster's first certificate runs out: the end of the outage budget.
-	EarliestExpiry time.Time `json:"earliestExpiry"`
+	EarliestExpiry time.Time `json:"earliestExpiry,omitzero"`
 	// Dropped says which records or exports were refused, and why.
 	Dropped []string `json:"dropped,omitempty"`
 	// Introduced are the trust domains whose bundles are introduced, not pinned.

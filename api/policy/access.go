@@ -23,8 +23,8 @@ type RoleBinding struct {
 type RoleBindingSpec struct {
 	Role model.Role `json:"role" enum:"viewer,operator,admin"`
 	// Namespaces limits the role to policies about these namespaces; empty is all. An admin has no such limit.
-	Namespaces []string  `json:"namespaces,omitempty"`
-	Subjects   []Subject `json:"subjects"`
+	Namespaces []string  `json:"namespaces,omitempty" maxItems:"100" maxLength:"63" pattern:"^([*]|[a-z0-9]([-a-z0-9]*[a-z0-9])?)$" doc:"Limits the role to policies about these namespaces; none is all"`
+	Subjects   []Subject `json:"subjects" minItems:"1" maxItems:"1000" doc:"Who has the role"`
 }
 
 // Subject is one operator or a group of them.
@@ -32,9 +32,9 @@ type Subject struct {
 	// Kind is "certificate", "user" or "group".
 	Kind string `json:"kind" enum:"certificate,user,group"`
 	// Name is the common name of a certificate of the federation's operators, or what the provider's claim says.
-	Name string `json:"name"`
+	Name string `json:"name" minLength:"1" maxLength:"256" pattern:"^[^\\x00-\\x1f]*$" example:"ana" doc:"The common name of a certificate, or what the provider's claim says"`
 	// Provider is the IdentityProvider that vouches for a user or group.
-	Provider string `json:"provider,omitempty"`
+	Provider string `json:"provider,omitempty" maxLength:"63" pattern:"^([a-z0-9]([-a-z0-9]*[a-z0-9])?)?$" doc:"The identity provider that vouches for a user or group; none for a certificate"`
 }
 
 // The kinds of subject.
@@ -55,15 +55,15 @@ type IdentityProvider struct {
 // JWKS.
 type IdentityProviderSpec struct {
 	// Issuer is what the claim "iss" must be, letter by letter.
-	Issuer    string   `json:"issuer"`
-	Audiences []string `json:"audiences"`
+	Issuer    string   `json:"issuer" minLength:"1" maxLength:"256" format:"uri" example:"https://login.example.org" doc:"What the claim iss must be, letter by letter"`
+	Audiences []string `json:"audiences" minItems:"1" maxItems:"100" minLength:"1" maxLength:"256" doc:"The claim aud must name one of them"`
 	// JWKSURL is where the issuer publishes its keys (RFC 7517), an https URL. JWKS are the keys themselves, as JSON text, for issuers that
 	// the federation's nodes cannot reach. One of the two is given.
-	JWKSURL string `json:"jwksUrl,omitempty"`
-	JWKS    string `json:"jwks,omitempty"`
+	JWKSURL string `json:"jwksUrl,omitempty" maxLength:"1024" pattern:"^(https://.+)?$" example:"https://login.example.org/jwks" doc:"Where the issuer publishes its keys (RFC 7517); this or jwks"`
+	JWKS    string `json:"jwks,omitempty" maxLength:"131072" doc:"The keys themselves, as JSON text, for issuers that the nodes cannot reach"`
 	// UserClaim and GroupsClaim are the claims that name the operator and the operator's groups; by default "sub" and "groups".
-	UserClaim   string `json:"userClaim,omitempty"`
-	GroupsClaim string `json:"groupsClaim,omitempty"`
+	UserClaim   string `json:"userClaim,omitempty" maxLength:"128" doc:"The claim that names the operator; sub when left out"`
+	GroupsClaim string `json:"groupsClaim,omitempty" maxLength:"128" doc:"The claim that names the operator's groups; groups when left out"`
 }
 
 const (

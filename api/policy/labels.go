@@ -11,6 +11,9 @@ import (
 // Labels are names with values by which documents are selected. Their form is that of Kubernetes labels.
 type Labels map[string]string
 
+// SetLabel names the set that a document was applied with: what carries it and is not applied any more can be pruned.
+const SetLabel = "hanse.dev/set"
+
 const (
 	maxLabels     = 64
 	maxLabelName  = 317

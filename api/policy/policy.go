@@ -50,21 +50,21 @@ type FailoverPolicy struct {
 // all; ties go to the smaller name.
 type FailoverPolicySpec struct {
 	// Namespace limits the policy to one namespace; empty or "*" is every namespace.
-	Namespace string `json:"namespace,omitempty"`
+	Namespace string `json:"namespace,omitempty" maxLength:"63" pattern:"^([*]|[a-z0-9]([-a-z0-9]*[a-z0-9])?)?$" example:"shop" doc:"Limits the policy to one namespace; none or * is every namespace"`
 	// Services limits the policy to these services of the namespace; empty is every service.
-	Services []string `json:"services,omitempty"`
+	Services []string `json:"services,omitempty" maxItems:"10000" maxLength:"63" pattern:"^([*]|[a-z0-9]([-a-z0-9]*[a-z0-9])?)$" doc:"Limits the policy to these services of the namespace; none is every service"`
 	// Failover is the order of regions for callers of each region.
-	Failover []RegionOrder `json:"failover"`
+	Failover []RegionOrder `json:"failover" minItems:"1" maxItems:"1000" doc:"The order of regions for callers of each region"`
 }
 
 // RegionOrder is one caller region's order.
 type RegionOrder struct {
 	// From is the callers' region; "*" is every region without an entry of its own.
-	From string `json:"from"`
+	From string `json:"from" maxLength:"63" pattern:"^([*]|[a-z0-9]([-a-z0-9]*[a-z0-9])?)$" example:"eu" doc:"The callers' region; * is every region without an entry of its own"`
 	// To lists the regions to use after From itself, nearest first. Regions not listed come last, together.
-	To []string `json:"to"`
+	To []string `json:"to" required:"false" maxItems:"100" maxLength:"63" pattern:"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$" doc:"The regions to use after from itself, nearest first; may be left out with only"`
 	// Only, when true, leaves out the regions that To does not list.
-	Only bool `json:"only,omitempty"`
+	Only bool `json:"only,omitempty" doc:"Leave out the regions that to does not list"`
 }
 
 // ExportRule says which clusters may call services of other clusters. Without a rule nothing leaves a cluster. A cluster's join
@@ -78,13 +78,13 @@ type ExportRule struct {
 // ExportRuleSpec opens the services that match all of From, Namespaces and Services to the clusters in To.
 type ExportRuleSpec struct {
 	// From are the exporting clusters; "*" is every cluster.
-	From []string `json:"from"`
+	From []string `json:"from" minItems:"1" maxItems:"10000" maxLength:"63" pattern:"^([*]|[a-z0-9]([-a-z0-9]*[a-z0-9])?)$" doc:"The exporting clusters; * is every cluster"`
 	// Namespaces are the namespaces that the rule opens; "*" is every namespace that the cluster may export.
-	Namespaces []string `json:"namespaces"`
+	Namespaces []string `json:"namespaces" minItems:"1" maxItems:"10000" maxLength:"63" pattern:"^([*]|[a-z0-9]([-a-z0-9]*[a-z0-9])?)$" doc:"The namespaces that the rule opens; * is every namespace that the cluster may export"`
 	// Services limits the rule to these services; empty is every exported service of the namespaces.
-	Services []string `json:"services,omitempty"`
+	Services []string `json:"services,omitempty" maxItems:"10000" maxLength:"63" pattern:"^([*]|[a-z0-9]([-a-z0-9]*[a-z0-9])?)$" doc:"Limits the rule to these services; none is every exported service of the namespaces"`
 	// To are the importing clusters; "*" is every member.
-	To []string `json:"to"`
+	To []string `json:"to" minItems:"1" maxItems:"10000" maxLength:"63" pattern:"^([*]|[a-z0-9]([-a-z0-9]*[a-z0-9])?)$" doc:"The importing clusters; * is every member"`
 }
 
 // Exports reports whether rules and membership let importer call service of origin.

@@ -89,9 +89,9 @@ func printStatus(w io.Writer, s rest.Status) {
 		fmt.Fprintf(w, "outage budget: %s until the first certificate runs out\n", shortDuration(time.Duration(*s.OutageBudgetSeconds*float64(time.Second))))
 	}
 	fmt.Fprintln(w)
-	printNodes(w, rest.NodeList{Nodes: s.Nodes})
+	printNodes(w, rest.List[rest.NodeView]{Items: s.Nodes})
 	fmt.Fprintln(w)
-	printClusters(w, rest.ClusterList{Clusters: s.Clusters})
+	printClusters(w, rest.List[rest.ClusterView]{Items: s.Clusters})
 	fmt.Fprintln(w)
 	if len(s.Problems) == 0 {
 		fmt.Fprintln(w, "no problems")
@@ -116,9 +116,9 @@ func newNodeCommand(opts *operatorOptions) *cobra.Command {
 	return cmd
 }
 
-func printNodes(w io.Writer, l rest.NodeList) {
+func printNodes(w io.Writer, l rest.List[rest.NodeView]) {
 	row(w, "NODE", "REGION", "ROLE", "ALIVE", "LEADER", "GRPC", "REST")
-	for _, n := range l.Nodes {
+	for _, n := range l.Items {
 		row(w, n.Name, n.Region, n.Role(), yesNo(n.Alive), yesNo(n.Leader), n.GRPCAddress, n.RESTAddress)
 	}
 }
@@ -136,9 +136,9 @@ func newClusterCommand(opts *operatorOptions) *cobra.Command {
 	return cmd
 }
 
-func printClusters(w io.Writer, l rest.ClusterList) {
+func printClusters(w io.Writer, l rest.List[rest.ClusterView]) {
 	row(w, "CLUSTER", "REGION", "TRUST DOMAIN", "FEED AGE", "VERSION", "INSTANCE", "RECORDS", "GATEWAYS", "PROXIES", "MAY EXPORT")
-	for _, c := range l.Clusters {
+	for _, c := range l.Items {
 		age, version, instance, records, proxies := "nothing yet", "-", "-", "-", "-"
 		if c.Feed != nil {
 			age = ageText(c.Feed.AgeSeconds, c.Feed.Stale)
@@ -180,13 +180,13 @@ func newServiceCommand(opts *operatorOptions) *cobra.Command {
 	return cmd
 }
 
-func printServices(w io.Writer, l rest.ServiceList) {
-	if len(l.Services) == 0 {
+func printServices(w io.Writer, l rest.List[rest.ServiceView]) {
+	if len(l.Items) == 0 {
 		fmt.Fprintln(w, "no cluster exports a service: workloads offer one with --export, an ExportRule opens it (see 'hanse status', 'hanse apply --help')")
 		return
 	}
 	row(w, "SERVICE", "CLUSTER", "PORTS", "READY", "LOCALITIES", "CALLED FROM", "AGE")
-	for _, s := range l.Services {
+	for _, s := range l.Items {
 		for _, o := range s.Offers {
 			ready, total := o.Ready()
 			row(w, s.ServiceKey, o.Cluster, portsText(o.Ports), fmt.Sprintf("%d/%d", ready, total),

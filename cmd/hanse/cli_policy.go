@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -127,9 +128,13 @@ func expand(name string) ([]string, error) {
 
 func applyDocuments(cmd *cobra.Command, c *client, docs []policy.Document) error {
 	for _, d := range docs {
-		name, spec := d.Name(), d.Spec()
+		name := d.Name()
+		text, err := d.CanonicalJSON()
+		if err != nil {
+			return err
+		}
 		var written rest.Written
-		if err := c.do(cmd.Context(), http.MethodPut, policyPaths[d.Kind]+name, spec, &written); err != nil {
+		if err := c.do(cmd.Context(), http.MethodPut, policyPaths[d.Kind]+name, json.RawMessage(text), &written); err != nil {
 			return fmt.Errorf("%s %s: %w", d.Kind, name, err)
 		}
 		fmt.Fprintf(cmd.OutOrStdout(), "%s %s applied (index %d)\n", d.Kind, name, written.Index)
@@ -142,8 +147,8 @@ func applyDocuments(cmd *cobra.Command, c *client, docs []policy.Document) error
 
 // policies is what "policy list" shows.
 type policies struct {
-	Failover []policy.FailoverPolicy `json:"failoverPolicies"`
-	Exports  []policy.ExportRule     `json:"exportRules"`
+	Failover []rest.FailoverPolicy `json:"failoverPolicies"`
+	Exports  []rest.ExportRule     `json:"exportRules"`
 }
 
 func newPolicyCommand(opts *operatorOptions) *cobra.Command {
@@ -155,15 +160,15 @@ func newPolicyCommand(opts *operatorOptions) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			var f rest.FailoverPolicyList
-			var e rest.ExportRuleList
+			var f rest.List[rest.FailoverPolicy]
+			var e rest.List[rest.ExportRule]
 			if err := c.do(cmd.Context(), http.MethodGet, "/v1/failover-policies", nil, &f); err != nil {
 				return err
 			}
 			if err := c.do(cmd.Context(), http.MethodGet, "/v1/export-rules", nil, &e); err != nil {
 				return err
 			}
-			all := policies{f.Policies, e.Rules}
+			all := policies{f.Items, e.Items}
 			return out.print(cmd, all, func(w io.Writer) { printPolicies(w, all) })
 		},
 	}

@@ -150,9 +150,9 @@ the namespace, the service account and the services that its holder may register
 }
 
 func newTokenListCommand(opts *operatorOptions) *cobra.Command {
-	return readCommand(opts, "list", "List the federation's tokens", "  hanse token list", "/v1/tokens", func(w io.Writer, l rest.TokenList) {
+	return readCommand(opts, "list", "List the federation's tokens", "  hanse token list", "/v1/tokens", func(w io.Writer, l rest.List[model.Token]) {
 		row(w, "ID", "KIND", "FOR", "EXPORTS", "EXPIRES", "USED BY", "REVOKED")
-		for _, t := range l.Tokens {
+		for _, t := range l.Items {
 			scope := t.Cluster
 			if t.ClusterPrefix != "" {
 				scope = t.ClusterPrefix + "*"

@@ -92,6 +92,12 @@ func (l liveView) Feed(o catalog.Origin) rest.LiveFeed {
 	return rest.LiveFeed{Age: f.Age, Rivals: f.Rivals, SlowedDown: f.SlowedDown}
 }
 
+// Age is how long this node has not heard of its leader.
+func (l liveView) Age() (time.Duration, bool) {
+	at, known := l.p.consensus.LeaderContact()
+	return max(0, l.p.clock.Now().Sub(at)), known
+}
+
 // group is the Raft group as this node knows it.
 func (p *serverParts) group() map[string]server.GroupMember {
 	out := map[string]server.GroupMember{}

@@ -103,11 +103,11 @@ func (s *story) callVIP(ctx context.Context) error {
 }
 
 func (s *story) serviceListed(ctx context.Context) error {
-	var list rest.ServiceList
+	var list rest.List[rest.ServiceView]
 	if err := s.cliJSON(ctx, &list, "service", "list"); err != nil {
 		return err
 	}
-	for _, service := range list.Services {
+	for _, service := range list.Items {
 		if service.String() != "ledger.bank" {
 			continue
 		}

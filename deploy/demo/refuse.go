@@ -182,11 +182,11 @@ func (s *story) exportRefused(ctx context.Context) error {
 		if err := s.cliJSON(ctx, &st, "status"); err != nil {
 			return err
 		}
-		var list rest.ServiceList
+		var list rest.List[rest.ServiceView]
 		if err := s.cliJSON(ctx, &list, "service", "list"); err != nil {
 			return err
 		}
-		for _, service := range list.Services {
+		for _, service := range list.Items {
 			if service.Namespace == "hidden" {
 				return fmt.Errorf("%s is offered", service.ServiceKey)
 			}

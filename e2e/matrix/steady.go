@@ -51,12 +51,12 @@ func (w *world) whole(ctx context.Context) error {
 
 // offered checks that the federation knows every workload as ready.
 func (w *world) offered(ctx context.Context) error {
-	var list rest.ServiceList
+	var list rest.List[rest.ServiceView]
 	if err := w.cliJSON(ctx, order[0], &list, "service", "list"); err != nil {
 		return err
 	}
 	want := map[string]uint32{"us": 3, "ap": 2}
-	for _, service := range list.Services {
+	for _, service := range list.Items {
 		for _, o := range service.Offers {
 			if ready, _ := o.Ready(); uint32(ready) == want[string(o.Cluster)] {
 				delete(want, string(o.Cluster))

@@ -30,7 +30,7 @@ func (v Verb) least() model.Role { return model.Roles()[v] }
 
 // Grant is one role, in some namespaces; none are all.
 type Grant struct {
-	Role       model.Role `json:"role"`
+	Role       model.Role `json:"role" enum:"viewer,operator,admin"`
 	Namespaces []string   `json:"namespaces,omitempty"`
 }
 

@@ -50,6 +50,15 @@ func (n *Node) Leader() (name, address string, ok bool) {
 	return string(id), string(a), id != ""
 }
 
+// LeaderContact is when this node last heard of its leader, now on the leader itself; false when it has not yet.
+func (n *Node) LeaderContact() (time.Time, bool) {
+	if n.IsLeader() {
+		return n.cfg.Clock.Now(), true
+	}
+	at := n.raft.LastContact()
+	return at, !at.IsZero()
+}
+
 // Status reports how the node stands in the group.
 func (n *Node) Status() Status {
 	leader, _, _ := n.Leader()

@@ -19,6 +19,7 @@ import (
 	"github.com/hanse-mesh/hanse/federation/rest"
 	"github.com/hanse-mesh/hanse/federation/state"
 	"github.com/hanse-mesh/hanse/internal/clock"
+	"github.com/hanse-mesh/hanse/trust/bundle"
 	"github.com/hanse-mesh/hanse/trust/token"
 )
 
@@ -52,19 +53,22 @@ func newGroup(t *testing.T) *group {
 		live: &live{connected: map[model.ClusterName]bool{}, alive: map[string]bool{}, refused: map[model.ClusterName][]string{}},
 	}
 	g.live.now, g.live.feeds = g.clock.Now, map[model.ClusterName]rest.LiveFeed{}
-	g.state = state.New(func(_ *model.SignedBundle, _ model.SignedBundle) (model.Bundle, error) {
-		return model.Bundle{}, errors.New("no bundles here")
-	})
+	g.state = state.New(bundle.Accept)
 	g.operator = g.token(model.TokenOperator, 1)
 	g.apply(state.InitFederation{Name: "acme", Root: []byte("root"), Node: node("lead", "eu"), OperatorToken: kept(g.operator)})
 	g.apply(state.PutNode{Node: node("follow", "us")})
+	g.serve(rest.Limits{})
+	return g
+}
+
+// serve makes the nodes' handlers anew.
+func (g *group) serve(limits rest.Limits) {
 	for _, name := range []string{"lead", "follow"} {
 		g.nodes[name] = rest.New(rest.Config{
 			Node: name, Version: "v0", Consensus: member{g, name}, Catalog: g.catalog, Live: g.live, Forward: g.forward, Mint: g.mint,
-			Clock: g.clock, Logger: slog.New(slog.DiscardHandler),
+			Limits: limits, BundleRule: bundle.Accept, Clock: g.clock, Logger: slog.New(slog.DiscardHandler),
 		})
 	}
-	return g
 }
 
 func node(name, region string) model.Node {
@@ -149,6 +153,7 @@ func (m member) Leader() (name, address string, ok bool) {
 
 type live struct {
 	now       func() time.Time
+	age       time.Duration
 	connected map[model.ClusterName]bool
 	alive     map[string]bool
 	refused   map[model.ClusterName][]string
@@ -159,6 +164,7 @@ type live struct {
 func (l *live) Connected() map[model.ClusterName]bool      { return l.connected }
 func (l *live) Alive() map[string]bool                     { return l.alive }
 func (l *live) Refused(cluster model.ClusterName) []string { return l.refused[cluster] }
+func (l *live) Age() (time.Duration, bool)                 { return l.age, l.age >= 0 }
 func (l *live) Feed(o catalog.Origin) rest.LiveFeed {
 	f := l.feeds[o.Name]
 	f.Age = l.now().Sub(o.ProducedAt)
@@ -190,7 +196,9 @@ func (g *group) do(node, method, target, body string, change ...func(*http.Reque
 	}
 	w := httptest.NewRecorder()
 	g.nodes[node].ServeHTTP(w, r)
-	return answer{g.t, w.Code, w.Header(), w.Body.Bytes()}
+	a := answer{g.t, w.Code, w.Header(), w.Body.Bytes()}
+	a.conforms(r)
+	return a
 }
 
 func authorization(value string) func(*http.Request) {
@@ -248,6 +256,15 @@ func decode(t *testing.T, data []byte, out any) {
 	if err := json.Unmarshal(data, out); err != nil {
 		t.Fatalf("%v in %s", err, data)
 	}
+}
+
+// names are the names of items, in their order.
+func names[T any](items []T, name func(T) string) []string {
+	var out []string
+	for _, item := range items {
+		out = append(out, name(item))
+	}
+	return out
 }
 
 // joined makes a cluster a member in its own region, with shop as the one namespace that it may export.

@@ -2,6 +2,7 @@ package rest
 
 import (
 	"context"
+	"net/http"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -54,11 +55,6 @@ const (
 	staleAfter = 5 * time.Minute
 )
 
-// ClusterList lists the members by name.
-type ClusterList struct {
-	Clusters []ClusterView `json:"clusters"`
-}
-
 // NodeView is a federation node as the answering node sees it.
 type NodeView struct {
 	model.Node
@@ -66,37 +62,75 @@ type NodeView struct {
 	Leader bool `json:"leader"`
 }
 
-// NodeList lists the federation nodes by name.
-type NodeList struct {
-	Nodes []NodeView `json:"nodes"`
-}
+const clustersPath, nodesPath = "/v1/clusters", "/v1/nodes"
 
 func (s *service) registerMembers(api huma.API) {
-	huma.Get(api, "/v1/clusters", func(context.Context, *struct{}) (*struct{ Body ClusterList }, error) {
-		return &struct{ Body ClusterList }{ClusterList{s.clusters()}}, nil
-	})
-	huma.Get(api, "/v1/clusters/{name}", s.getCluster)
-	huma.Delete(api, "/v1/clusters/{name}", s.removeCluster)
-	huma.Get(api, "/v1/nodes", func(context.Context, *struct{}) (*struct{ Body NodeList }, error) {
-		return &struct{ Body NodeList }{NodeList{s.nodes()}}, nil
-	})
+	const tag = "Members"
+	huma.Register(api, operation(tag, "list-clusters", http.MethodGet, clustersPath, "List the member clusters by name"), s.listClusters)
+	huma.Register(api, operation(tag, "get-cluster", http.MethodGet, clustersPath+"/{name}", "Get a member cluster"), s.getCluster)
+	remove := operation(tag, "remove-cluster", http.MethodDelete, clustersPath+"/{name}", "End a cluster's membership")
+	huma.Register(api, described(remove, "Its services, bundle and agent stop counting at once. The tokens by which it came are revoked."), s.removeCluster)
+	huma.Register(api, operation(tag, "list-nodes", http.MethodGet, nodesPath, "List the federation nodes by name"), s.listNodes)
+	huma.Register(api, operation(tag, "get-node", http.MethodGet, nodesPath+"/{name}", "Get a federation node"), s.getNode)
 }
 
-func (s *service) getCluster(_ context.Context, in *namedInput) (*struct{ Body ClusterView }, error) {
+// RegionOption limits a list to one region.
+type RegionOption struct {
+	Region string `query:"region" maxLength:"63" doc:"Only those of this region" example:"eu"`
+}
+
+func (s *service) listClusters(_ context.Context, in *struct {
+	ReadOptions
+	PageOptions
+	RegionOption
+}) (*struct{ Body List[ClusterView] }, error) {
+	items := keep(s.clusters(), func(c ClusterView) bool { return in.Region == "" || c.Region == in.Region })
+	out, err := page(items, func(c ClusterView) string { return string(c.Name) }, in.PageOptions, clustersPath, in.Region)
+	return &struct{ Body List[ClusterView] }{out}, err
+}
+
+func (s *service) getCluster(_ context.Context, in *struct {
+	NameInPath
+	ReadOptions
+}) (*tagged[ClusterView], error) {
 	for _, c := range s.clusters() {
 		if string(c.Name) == in.Name {
-			return &struct{ Body ClusterView }{c}, nil
+			return &tagged[ClusterView]{etag(s.Consensus.View(), model.Ref{Kind: model.KindCluster, Name: in.Name}), c}, nil
 		}
 	}
-	return nil, huma.Error404NotFound("no cluster " + in.Name)
+	return nil, missing("cluster", in.Name)
 }
 
-func (s *service) removeCluster(ctx context.Context, in *namedInput) (*struct{}, error) {
-	_, err := s.do(ctx, write{
+func (s *service) removeCluster(ctx context.Context, in *struct {
+	NameInPath
+	WriteOptions
+}) (*writtenAnswer, error) {
+	return s.write(ctx, write{
 		command: state.RemoveCluster{Name: model.ClusterName(in.Name)}, verb: access.Administer,
-		on: model.Ref{Kind: model.KindCluster, Name: in.Name},
+		on: model.Ref{Kind: model.KindCluster, Name: in.Name}, options: in.WriteOptions,
 	})
-	return nil, err
+}
+
+func (s *service) listNodes(_ context.Context, in *struct {
+	ReadOptions
+	PageOptions
+	RegionOption
+}) (*struct{ Body List[NodeView] }, error) {
+	items := keep(s.nodes(), func(n NodeView) bool { return in.Region == "" || n.Region == in.Region })
+	out, err := page(items, func(n NodeView) string { return n.Name }, in.PageOptions, nodesPath, in.Region)
+	return &struct{ Body List[NodeView] }{out}, err
+}
+
+func (s *service) getNode(_ context.Context, in *struct {
+	NameInPath
+	ReadOptions
+}) (*tagged[NodeView], error) {
+	for _, n := range s.nodes() {
+		if n.Name == in.Name {
+			return &tagged[NodeView]{etag(s.Consensus.View(), model.Ref{Kind: model.KindNode, Name: in.Name}), n}, nil
+		}
+	}
+	return nil, missing("node", in.Name)
 }
 
 func (s *service) clusters() []ClusterView {
@@ -107,6 +141,7 @@ func (s *service) clusters() []ClusterView {
 	}
 	out := []ClusterView{}
 	for _, c := range v.ClusterList() {
+		c.ExportNamespaces = orEmpty(c.ExportNamespaces)
 		view := ClusterView{Cluster: c, Connected: connected[c.Name], Refused: s.Live.Refused(c.Name)}
 		if origin, ok := feeds[c.Name]; ok && origin.Version.Incarnation == c.Incarnation {
 			view.Feed = s.feed(origin)
@@ -136,8 +171,9 @@ func (s *service) siteRecords(name model.ClusterName) ([]model.Gateway, *model.S
 		}
 	}
 	if r, ok := records[model.StatusKey]; ok {
-		if rec, err := codec.UnmarshalRecord(r.Record); err == nil {
+		if rec, err := codec.UnmarshalRecord(r.Record); err == nil && rec.Status != nil {
 			status = rec.Status
+			status.Proxies = orEmpty(status.Proxies)
 		}
 	}
 	return gateways, status

@@ -10,141 +10,161 @@ import (
 
 	"github.com/hanse-mesh/hanse/api/model"
 	"github.com/hanse-mesh/hanse/api/policy"
-	"github.com/hanse-mesh/hanse/federation/access"
 	"github.com/hanse-mesh/hanse/federation/state"
 )
 
-// FailoverPolicyList lists failover policies by name.
-type FailoverPolicyList struct {
-	Policies []policy.FailoverPolicy `json:"policies"`
+// NameInPath is the name of the object that a request is about.
+type NameInPath struct {
+	Name string `path:"name" minLength:"1" maxLength:"63" pattern:"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$" patternDescription:"a name of lower-case letters, digits and '-'" example:"shop"`
 }
 
-// ExportRuleList lists export rules by name.
-type ExportRuleList struct {
-	Rules []policy.ExportRule `json:"rules"`
+// SelectorOption chooses documents by their labels.
+type SelectorOption struct {
+	Selector string `query:"selector" maxLength:"1024" pattern:"^[-!=,A-Za-z0-9_./ ]*$" doc:"Terms that must all hold for the labels: name=value, name!=value, name, !name" example:"hanse.dev/set=shop"`
 }
 
-// Written answers a policy write.
-type Written struct {
-	// Index is the Raft index at which the document stands.
-	Index uint64 `json:"index"`
-	// Warnings are what looks wrong but was written all the same.
-	Warnings []string `json:"warnings,omitempty"`
+// tagged is one object with the version that If-Match takes.
+type tagged[T any] struct {
+	ETag string `header:"ETag" doc:"The object's version, for If-Match"`
+	Body T
 }
 
-type namedInput struct {
-	Name string `path:"name" maxLength:"63"`
-}
-
-// The name is spelled out in each: huma does not look into embedded types that are not exported.
-type failoverInput struct {
-	Name string `path:"name" maxLength:"63"`
-	Body policy.FailoverPolicySpec
-}
-
-type exportInput struct {
-	Name string `path:"name" maxLength:"63"`
-	Body policy.ExportRuleSpec
+// kind is how one kind of document is served.
+type kind[S any] struct {
+	// path is the list's, without /v1/; one names a document of the kind in a sentence, and id in operations.
+	path, one, id string
+	all           func(*state.View) []Document[S]
 }
 
 func (s *service) registerPolicies(api huma.API) {
-	huma.Get(api, "/v1/failover-policies", s.listFailover)
-	huma.Put(api, "/v1/failover-policies/{name}", s.putFailover)
-	huma.Delete(api, "/v1/failover-policies/{name}", s.deletePolicy(policy.KindFailoverPolicy))
-	huma.Get(api, "/v1/export-rules", s.listExports)
-	huma.Put(api, "/v1/export-rules/{name}", s.putExport)
-	huma.Delete(api, "/v1/export-rules/{name}", s.deletePolicy(policy.KindExportRule))
-	huma.Register(api, huma.Operation{
-		OperationID: "get-failover-policy", Method: http.MethodGet, Path: "/v1/failover-policies/{name}",
-	}, s.getFailover)
-	huma.Register(api, huma.Operation{
-		OperationID: "get-export-rule", Method: http.MethodGet, Path: "/v1/export-rules/{name}",
-	}, s.getExport)
+	registerKind(s, api, kind[policy.FailoverPolicySpec]{"failover-policies", "a failover policy", "failover-policy", func(v *state.View) []FailoverPolicy {
+		return mapped(v.FailoverList(), func(p policy.FailoverPolicy) FailoverPolicy { return documentOf(p.Name, p.Labels, p.Spec) })
+	}})
+	registerKind(s, api, kind[policy.ExportRuleSpec]{"export-rules", "an export rule", "export-rule", func(v *state.View) []ExportRule {
+		return mapped(v.ExportList(), func(p policy.ExportRule) ExportRule { return documentOf(p.Name, p.Labels, p.Spec) })
+	}})
+	registerKind(s, api, kind[policy.RoleBindingSpec]{"role-bindings", "a role binding", "role-binding", func(v *state.View) []RoleBinding {
+		return mapped(v.BindingList(), func(p policy.RoleBinding) RoleBinding { return documentOf(p.Name, p.Labels, p.Spec) })
+	}})
+	registerKind(s, api, kind[policy.IdentityProviderSpec]{"identity-providers", "an identity provider", "identity-provider", func(v *state.View) []IdentityProvider {
+		return mapped(v.ProviderList(), func(p policy.IdentityProvider) IdentityProvider { return documentOf(p.Name, p.Labels, p.Spec) })
+	}})
 }
 
-func (s *service) listFailover(context.Context, *struct{}) (*struct{ Body FailoverPolicyList }, error) {
-	return &struct{ Body FailoverPolicyList }{FailoverPolicyList{s.Consensus.View().FailoverList()}}, nil
+func documentOf[S any](name string, labels policy.Labels, spec S) Document[S] {
+	return Document[S]{Kind: kindOf[S](), Name: name, Labels: labels, Spec: spec}
 }
 
-func (s *service) listExports(context.Context, *struct{}) (*struct{ Body ExportRuleList }, error) {
-	return &struct{ Body ExportRuleList }{ExportRuleList{s.Consensus.View().ExportList()}}, nil
-}
-
-func (s *service) getFailover(_ context.Context, in *namedInput) (*struct{ Body policy.FailoverPolicy }, error) {
-	p, ok := s.Consensus.View().Failover[in.Name]
-	if !ok {
-		return nil, huma.Error404NotFound("no FailoverPolicy " + in.Name)
+func mapped[A, B any](list []A, f func(A) B) []B {
+	out := make([]B, len(list))
+	for i, a := range list {
+		out[i] = f(a)
 	}
-	return &struct{ Body policy.FailoverPolicy }{p}, nil
-}
-
-func (s *service) getExport(_ context.Context, in *namedInput) (*struct{ Body policy.ExportRule }, error) {
-	r, ok := s.Consensus.View().Exports[in.Name]
-	if !ok {
-		return nil, huma.Error404NotFound("no ExportRule " + in.Name)
-	}
-	return &struct{ Body policy.ExportRule }{r}, nil
-}
-
-func (s *service) putFailover(ctx context.Context, in *failoverInput) (*struct{ Body Written }, error) {
-	p := policy.FailoverPolicy{Name: in.Name, Spec: in.Body}
-	warnings, err := p.Validate(knownRegions(s.Consensus.View()))
-	if err != nil {
-		return nil, huma.Error422UnprocessableEntity(err.Error())
-	}
-	return s.putPolicy(ctx, policy.KindFailoverPolicy, in.Name, p, warnings)
-}
-
-func (s *service) putExport(ctx context.Context, in *exportInput) (*struct{ Body Written }, error) {
-	r := policy.ExportRule{Name: in.Name, Spec: in.Body}
-	warnings, err := r.Validate(knownClusters(s.Consensus.View()))
-	if err != nil {
-		return nil, huma.Error422UnprocessableEntity(err.Error())
-	}
-	return s.putPolicy(ctx, policy.KindExportRule, in.Name, r, warnings)
-}
-
-func (s *service) putPolicy(ctx context.Context, kind policy.Kind, name string, doc any, warnings []string) (*struct{ Body Written }, error) {
-	text, err := json.Marshal(doc)
-	if err != nil {
-		return nil, huma.Error422UnprocessableEntity(err.Error())
-	}
-	result, err := s.do(ctx, write{
-		command: state.PutPolicy{Kind: string(kind), Name: name, JSON: text}, verb: access.WritePolicy,
-		on: model.Ref{Kind: string(kind), Name: name},
-	})
-	if err != nil {
-		return nil, err
-	}
-	return &struct{ Body Written }{Written{Index: result.Index, Warnings: warnings}}, nil
-}
-
-func (s *service) deletePolicy(kind policy.Kind) func(context.Context, *namedInput) (*struct{}, error) {
-	return func(ctx context.Context, in *namedInput) (*struct{}, error) {
-		ref := model.Ref{Kind: string(kind), Name: in.Name}
-		_, err := s.do(ctx, write{command: state.DeletePolicy(ref), verb: access.WritePolicy, on: ref})
-		return nil, err
-	}
-}
-
-// knownRegions are the regions in which anything of the federation stands.
-func knownRegions(v *state.View) []string {
-	var out []string
-	for _, n := range v.Nodes {
-		out = append(out, n.Region)
-	}
-	for _, c := range v.Clusters {
-		out = append(out, c.Region)
-	}
-	slices.Sort(out)
-	return slices.Compact(out)
-}
-
-func knownClusters(v *state.View) []string {
-	var out []string
-	for name := range v.Clusters {
-		out = append(out, string(name))
-	}
-	slices.Sort(out)
 	return out
+}
+
+// registerKind registers the operations on one kind of document.
+func registerKind[S any](s *service, api huma.API, k kind[S]) {
+	const tag = "Policies"
+	list, object := "/v1/"+k.path, "/v1/"+k.path+"/{name}"
+	huma.Register(api, operation(tag, "list-"+k.path, http.MethodGet, list, "List "+k.path+" by name"),
+		func(_ context.Context, in *struct {
+			ReadOptions
+			PageOptions
+			SelectorOption
+		}) (*struct{ Body List[Document[S]] }, error) {
+			selector, err := parseSelector(in.Selector)
+			if err != nil {
+				return nil, err
+			}
+			items := keep(k.all(s.Consensus.View()), func(d Document[S]) bool { return selector.Matches(d.Labels) })
+			found, err := page(items, func(d Document[S]) string { return d.Name }, in.PageOptions, k.path, in.Selector)
+			return &struct{ Body List[Document[S]] }{found}, err
+		})
+	huma.Register(api, operation(tag, "get-"+k.id, http.MethodGet, object, "Get "+k.one),
+		func(_ context.Context, in *struct {
+			NameInPath
+			ReadOptions
+		}) (*tagged[Document[S]], error) {
+			return getDocument[S](s.Consensus.View(), in.Name)
+		})
+	put := described(operation(tag, "put-"+k.id, http.MethodPut, object, "Write "+k.one),
+		"The body is the whole document, as in a file. What it does not say is not kept. To write the same again changes nothing.")
+	huma.Register(api, put, func(ctx context.Context, in *struct {
+		NameInPath
+		WriteOptions
+		Body json.RawMessage
+	}) (*writtenAnswer, error) {
+		return s.putDocument(ctx, kindOf[S](), in.Name, in.Body, in.WriteOptions)
+	})
+	// The library would describe the body as anything.
+	body := api.OpenAPI().Paths[object].Put.RequestBody.Content["application/json"]
+	body.Schema = &huma.Schema{Ref: schemaPrefix + string(kindOf[S]())}
+	huma.Register(api, operation(tag, "delete-"+k.id, http.MethodDelete, object, "Delete "+k.one),
+		func(ctx context.Context, in *struct {
+			NameInPath
+			WriteOptions
+		}) (*writtenAnswer, error) {
+			return s.deleteDocument(ctx, model.Ref{Kind: string(kindOf[S]()), Name: in.Name}, in.WriteOptions)
+		})
+}
+
+func parseSelector(text string) (policy.Selector, error) {
+	selector, err := policy.ParseSelector(text)
+	if err != nil {
+		return selector, unprocessable(&Fault{Location: "query.selector", Message: err.Error()})
+	}
+	return selector, nil
+}
+
+func getDocument[S any](v *state.View, name string) (*tagged[Document[S]], error) {
+	ref := model.Ref{Kind: string(kindOf[S]()), Name: name}
+	text := v.Object(ref)
+	if text == nil {
+		return nil, missing(ref.Kind, name)
+	}
+	out := &tagged[Document[S]]{ETag: etag(v, ref)}
+	if err := json.Unmarshal(text, &out.Body); err != nil {
+		return nil, huma.Error500InternalServerError("read " + ref.String() + ": " + err.Error())
+	}
+	out.Body.Kind = kindOf[S]()
+	return out, nil
+}
+
+func (s *service) putDocument(ctx context.Context, kind policy.Kind, name string, body []byte, options WriteOptions) (*writtenAnswer, error) {
+	d, faults := s.parseDocument(documentText{at: "body", kind: kind, name: name, data: body})
+	if len(faults) > 0 {
+		return nil, refuseDocument(faults)
+	}
+	v := s.Consensus.View()
+	warnings, err := d.Validate(known(v, kind))
+	if err != nil {
+		return nil, unprocessable(documentFault("body", err))
+	}
+	put, err := putOf(d)
+	if err != nil {
+		return nil, err
+	}
+	ref := model.Ref{Kind: string(kind), Name: name}
+	return s.write(ctx, write{
+		command: put, verb: verbOn(kind), namespaces: slices.Concat(namespacesOf(d.Spec()), heldNamespaces(v, ref)), on: ref, options: options,
+	}, warnings...)
+}
+
+func putOf(d policy.Document) (state.PutPolicy, error) {
+	text, err := d.CanonicalJSON()
+	if err != nil {
+		return state.PutPolicy{}, huma.Error422UnprocessableEntity(err.Error())
+	}
+	return state.PutPolicy{Kind: string(d.Kind), Name: d.Name(), JSON: text}, nil
+}
+
+func (s *service) deleteDocument(ctx context.Context, ref model.Ref, options WriteOptions) (*writtenAnswer, error) {
+	v := s.Consensus.View()
+	if v.Object(ref) == nil && options.IfMatch == "" {
+		return nil, missing(ref.Kind, ref.Name)
+	}
+	return s.write(ctx, write{
+		command: state.DeletePolicy(ref), verb: verbOn(policy.Kind(ref.Kind)), namespaces: heldNamespaces(v, ref), on: ref, options: options,
+	})
 }

@@ -1,14 +1,16 @@
 // Package rest owns the HTTP API of a federation node under /v1/.
 //
-// Any node answers every request: reads come from its own replica (?consistent=true asks the leader after a barrier), writes that reach a follower are forwarded to the leader with the caller's own credential, never with
-// the node's. The header Hanse-Index of an answer is a Raft index that the answer is not older than; a write's own index is never
-// above it. Errors are RFC 9457 problems. The OpenAPI 3.1 document is at /openapi.json.
+// Any node answers every request: reads come from its own replica (?consistent=true asks the leader after a barrier), writes that reach a
+// follower are forwarded to the leader with the caller's own credential, never with the node's. The header Hanse-Index of an answer is a
+// Raft index that the answer is not older than; a write's own index is never above it. Errors are RFC 9457 problems. The OpenAPI 3.1
+// document is at /openapi.json.
 package rest
 
 import (
 	"context"
 	"log/slog"
 	"net/http"
+	"reflect"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -49,6 +51,8 @@ type Live interface {
 	Refused(model.ClusterName) []string
 	// Feed says how what is held of a cluster comes to this node.
 	Feed(o catalog.Origin) LiveFeed
+	// Age is the time since this node last heard from its leader, 0 on the leader itself; false when it has not yet.
+	Age() (age time.Duration, known bool)
 }
 
 // LiveFeed is how what a cluster publishes comes to the node that answers.
@@ -80,6 +84,7 @@ type Config struct {
 	Mint Mint
 	// BundleRule is the state's own, for what is only tried.
 	BundleRule state.BundleRule
+	Limits     Limits
 	Clock      Clock
 	Logger     *slog.Logger
 }
@@ -87,24 +92,46 @@ type Config struct {
 // Mint makes a new token of a kind: what is kept of it, and the text that is shown once.
 type Mint func(kind model.TokenKind, v *state.View) (kept model.Token, text string, err error)
 
-type service struct{ Config }
+type service struct {
+	Config
+	// schemas are those of the description.
+	schemas huma.Registry
+}
+
+const schemaPrefix = "#/components/schemas/"
 
 // New returns the API's handler. It is safe for concurrent use.
 func New(cfg Config) http.Handler {
-	s := &service{cfg}
+	cfg.Limits = cfg.Limits.filled()
 	mux := http.NewServeMux()
-	config := huma.DefaultConfig("Hanse federation API", cfg.Version)
-	config.Info.Description = "Members, tokens, policy and services of a Hanse federation. Reads come from the node that is asked, with the " +
-		"Raft index that they are not older than in the header Hanse-Index; with ?consistent=true they come from the leader."
+	api := humago.New(mux, description(cfg.Version))
+	s := &service{Config: cfg, schemas: api.OpenAPI().Components.Schemas}
+	api.UseMiddleware(strictQuery(api), strictBody(api))
+	for _, register := range []func(huma.API){
+		s.registerStatus, s.registerMembers, s.registerTokens, s.registerServices, s.registerSites, s.registerTrust, s.registerPolicies,
+		s.registerApply, s.registerAudit, s.registerWhoami,
+	} {
+		register(api)
+	}
+	serveDescription(mux, api.OpenAPI())
+	routes := problems(mux)
+	return identify(s.bound(s.authenticate(routes, s.account(s.limit(s.admit(s.route(routes)))))))
+}
+
+// description begins the description of the API.
+func description(version string) huma.Config {
+	config := huma.DefaultConfig("Hanse federation API", version)
+	config.Info.Description = "Members, tokens, trust, policy and services of a Hanse federation. Every node answers every request: reads come from the node " +
+		"that is asked, with the Raft index that they are not older than in the header Hanse-Index; with ?consistent=true they come from the leader. " +
+		"Writes go to the leader, may be conditional (If-Match, If-None-Match) and may be tried with ?dryRun=true."
+	config.Components.Schemas = huma.NewMapRegistry(schemaPrefix, func(t reflect.Type, hint string) string {
+		return nameSchemas(huma.DefaultSchemaNamer(t, hint))
+	})
 	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"operator": {Type: "http", Scheme: "bearer"}}
 	config.Security = []map[string][]string{{"operator": {}}}
-	// The default hook would put a "$schema" into every document: one could not be written back as it was read.
-	config.CreateHooks = nil
-	api := humago.New(mux, config)
-	s.registerStatus(api)
-	s.registerMembers(api)
-	s.registerTokens(api)
-	s.registerServices(api)
-	s.registerPolicies(api)
-	return s.authenticate(mux, s.route(problems(mux)))
+	config.OnAddOperation = append(config.OnAddOperation, describeOperation)
+	// The default hook would put a "$schema" into every document: one could not be written back as it was read. The description is served
+	// by serveDescription.
+	config.CreateHooks, config.OpenAPIPath, config.DocsPath = nil, "", ""
+	return config
 }

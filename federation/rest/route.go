@@ -6,14 +6,21 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
+	"path"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/hanse-mesh/hanse/api/model"
+	"github.com/hanse-mesh/hanse/federation/access"
 )
 
 // indexHeader carries a Raft index that the answer is not older than.
 const indexHeader = "Hanse-Index"
+
+// AgeHeader carries the seconds since the node that answers last heard from its leader.
+const AgeHeader = "Hanse-Age-Seconds"
 
 // ServersHeader lists the REST addresses of all nodes, separated by commas: a client that remembers them outlives the node it knows.
 const ServersHeader = "Hanse-Servers"
@@ -27,13 +34,15 @@ func reads(r *http.Request) bool { return r.Method == http.MethodGet || r.Method
 // route answers reads here and has the leader do what only it can do.
 func (s *service) route(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		if !takeBody(w, r) {
+			return
+		}
 		consistent, err := wantsConsistent(r)
 		switch {
 		case err != nil:
 			writeProblem(w, http.StatusBadRequest, err.Error())
 		case reads(r) && !consistent:
-			s.describe(w)
+			s.describe(w.Header())
 			next.ServeHTTP(w, r)
 		default:
 			s.haveLeaderServe(w, r, next)
@@ -67,78 +76,92 @@ func wantsConsistent(r *http.Request) (bool, error) {
 	if text == "" {
 		return false, nil
 	}
-	consistent, err := strconv.ParseBool(text)
-	if err != nil {
+	if text != "true" && text != "false" {
 		return false, fmt.Errorf("consistent=%.20q is neither true nor false", text)
 	}
-	return consistent, nil
+	return text == "true", nil
 }
 
 func (s *service) serveAsLeader(w http.ResponseWriter, r *http.Request, next http.Handler) {
 	if !reads(r) {
-		next.ServeHTTP(&indexedWriter{w, s}, r)
+		next.ServeHTTP(w, r)
 		return
 	}
 	if err := s.Consensus.Barrier(r.Context()); err != nil {
 		writeUnavailable(w, "consistent read: "+err.Error())
 		return
 	}
-	s.describe(w)
+	s.describe(w.Header())
 	next.ServeHTTP(w, r)
 }
 
-// sendOn reads the body whole before it goes on, so that a body that is too large is told from a leader that does not answer.
 func (s *service) sendOn(w http.ResponseWriter, r *http.Request, leader model.Node) {
-	body, err := io.ReadAll(r.Body)
-	var tooLarge *http.MaxBytesError
-	switch {
-	case errors.As(err, &tooLarge):
-		writeProblem(w, http.StatusRequestEntityTooLarge, "the request's body is larger than "+strconv.Itoa(maxBody)+" bytes")
-		return
-	case err != nil:
-		writeProblem(w, http.StatusBadRequest, "the request's body cannot be read: "+err.Error())
-		return
-	}
-	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	r.Header.Set(forwardedHeader, s.Node)
 	s.Forward(w, r, leader)
 }
 
+// takeBody reads the body whole before anything is done with it, so that a body that is too large, too slow or breaks off is told from
+// what goes wrong later. It reports whether there is one to go on with; else the request is answered.
+func takeBody(w http.ResponseWriter, r *http.Request) bool {
+	if r.ContentLength == 0 || r.Body == nil {
+		return true
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		writeProblem(w, http.StatusRequestEntityTooLarge, "the request's body is larger than "+strconv.Itoa(maxBody)+" bytes")
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		writeProblem(w, http.StatusRequestTimeout, "the request's body did not arrive within "+bodyTimeout.String())
+	case err != nil:
+		writeProblem(w, http.StatusBadRequest, "the request's body cannot be read: "+err.Error())
+	default:
+		_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
+		r.Body, r.ContentLength, r.TransferEncoding = io.NopCloser(bytes.NewReader(body)), int64(len(body)), nil
+		return true
+	}
+	return false
+}
+
+// admit refuses those who may not even read, and lets everybody ask who he is.
+func (s *service) admit(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := callerOf(r.Context()).May(access.Read, nil); err != nil && r.URL.Path != whoamiPath {
+			writeProblem(w, http.StatusForbidden, err.Error())
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
 // describe says how new the answer is, and where else the API is answered.
-func (s *service) describe(w http.ResponseWriter) {
+func (s *service) describe(h http.Header) {
 	v := s.Consensus.View()
-	w.Header().Set(indexHeader, strconv.FormatUint(v.Index, 10))
+	h.Set(indexHeader, strconv.FormatUint(v.Index, 10))
+	if age, known := s.Live.Age(); known {
+		h.Set(AgeHeader, strconv.FormatFloat(age.Seconds(), 'f', 3, 64))
+	}
 	servers := make([]string, 0, len(v.Nodes))
 	for _, n := range v.NodeList() {
 		servers = append(servers, n.RESTAddress)
 	}
-	w.Header().Set(ServersHeader, strings.Join(servers, ","))
+	h.Set(ServersHeader, strings.Join(servers, ","))
 }
-
-// indexedWriter notes the index when the answer begins: by then a write is applied here.
-type indexedWriter struct {
-	http.ResponseWriter
-	s *service
-}
-
-// WriteHeader begins the answer.
-func (w *indexedWriter) WriteHeader(status int) {
-	w.s.describe(w.ResponseWriter)
-	w.ResponseWriter.WriteHeader(status)
-}
-
-// Unwrap lets http.ResponseController reach the connection.
-func (w *indexedWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // problems answers what no route of the mux matches with a problem, where the mux itself would answer in plain text.
 func problems(mux *http.ServeMux) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h, pattern := mux.Handler(r)
+		v := verdict{header: http.Header{}, status: http.StatusNotFound}
+		// The mux would send a client on to the path as it should be.
+		if clean := path.Clean(r.URL.Path); clean != r.URL.Path {
+			writeProblem(w, v.status, fmt.Sprintf("%.200q is not part of this API: leave out empty and dotted segments", r.URL.Path))
+			return
+		}
 		if pattern != "" {
 			mux.ServeHTTP(w, r)
 			return
 		}
-		v := verdict{header: http.Header{}, status: http.StatusOK}
 		h.ServeHTTP(&v, r)
 		if allow := v.header.Get("Allow"); allow != "" {
 			w.Header().Set("Allow", allow)

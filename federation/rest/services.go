@@ -2,6 +2,7 @@ package rest
 
 import (
 	"context"
+	"net/http"
 	"slices"
 	"strings"
 
@@ -43,20 +44,76 @@ func (o Offer) Ready() (ready, total uint32) {
 	return ready, total
 }
 
-// ServiceList lists services by namespace and name.
-type ServiceList struct {
-	Services []ServiceView `json:"services"`
+// ServiceDetail is a service with everything by which it is reached.
+type ServiceDetail struct {
+	ServiceView
+	// Endpoints are where the service stands: one for each locality of each offer.
+	Endpoints []Endpoint `json:"endpoints"`
 }
 
+// Endpoint is a service's capacity in one locality of one cluster. Callers of other clusters reach it by one of the gateways.
+type Endpoint struct {
+	Cluster model.ClusterName `json:"cluster"`
+	model.Capacity
+	Gateways   []GatewayView `json:"gateways"`
+	AgeSeconds float64       `json:"ageSeconds" doc:"Seconds since the cluster's agent last confirmed it"`
+	Stale      bool          `json:"stale" doc:"Whether its cluster has been silent for so long that others are preferred"`
+}
+
+// ServiceInPath is the service that a request is about.
+type ServiceInPath struct {
+	Namespace string `path:"namespace" minLength:"1" maxLength:"63" pattern:"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$" example:"shop"`
+	Name      string `path:"name" minLength:"1" maxLength:"63" pattern:"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$" example:"cart"`
+}
+
+const servicesPath = "/v1/services"
+
 func (s *service) registerServices(api huma.API) {
-	huma.Get(api, "/v1/services", func(_ context.Context, in *struct {
-		Namespace string `query:"namespace" maxLength:"63"`
-	}) (*struct{ Body ServiceList }, error) {
-		return &struct{ Body ServiceList }{ServiceList{s.services(in.Namespace)}}, nil
+	const tag = "Services"
+	huma.Register(api, operation(tag, "list-services", http.MethodGet, servicesPath, "List services by namespace and name"),
+		func(_ context.Context, in *struct {
+			ReadOptions
+			PageOptions
+			ClusterOption
+			Namespace string `query:"namespace" maxLength:"63" doc:"Only those of this namespace" example:"shop"`
+		}) (*struct{ Body List[ServiceView] }, error) {
+			items := s.services(func(k model.ServiceKey) bool { return in.Namespace == "" || k.Namespace == in.Namespace })
+			items = keep(items, func(v ServiceView) bool { return in.Cluster == "" || v.offeredBy(in.Cluster) })
+			out, err := page(items, ServiceView.key, in.PageOptions, servicesPath, in.Namespace, in.Cluster)
+			return &struct{ Body List[ServiceView] }{out}, err
+		})
+	get := operation(tag, "get-service", http.MethodGet, servicesPath+"/{namespace}/{name}", "Get a service with its endpoints and gateways")
+	huma.Register(api, get, func(_ context.Context, in *struct {
+		ServiceInPath
+		ReadOptions
+	}) (*struct{ Body ServiceDetail }, error) {
+		found := s.services(func(k model.ServiceKey) bool { return k.Namespace == in.Namespace && k.Name == in.Name })
+		if len(found) == 0 {
+			return nil, missing("service", in.Namespace+"/"+in.Name)
+		}
+		return &struct{ Body ServiceDetail }{ServiceDetail{found[0], endpoints(found[0].Offers, gatewayViews(s.sites()))}}, nil
 	})
 }
 
-func (s *service) services(namespace string) []ServiceView {
+func (v ServiceView) key() string { return joinKey(v.Namespace, v.Name) }
+
+func (v ServiceView) offeredBy(cluster string) bool {
+	return slices.ContainsFunc(v.Offers, func(o Offer) bool { return string(o.Cluster) == cluster })
+}
+
+func endpoints(offers []Offer, gateways []GatewayView) []Endpoint {
+	out := []Endpoint{}
+	for _, o := range offers {
+		own := orEmpty(keep(gateways, func(g GatewayView) bool { return g.Cluster == o.Cluster }))
+		for _, c := range o.Capacity {
+			out = append(out, Endpoint{Cluster: o.Cluster, Capacity: c, Gateways: own, AgeSeconds: o.AgeSeconds, Stale: o.Stale})
+		}
+	}
+	return out
+}
+
+// services merges what the members offer, of the services that are asked for; nil is all.
+func (s *service) services(wanted func(model.ServiceKey) bool) []ServiceView {
 	v := s.Consensus.View()
 	found := map[model.ServiceKey]*ServiceView{}
 	for _, origin := range s.Catalog.Origins() {
@@ -72,7 +129,7 @@ func (s *service) services(namespace string) []ServiceView {
 				continue
 			}
 			k := rec.Service.Service
-			if namespace != "" && k.Namespace != namespace {
+			if wanted != nil && !wanted(k) {
 				continue
 			}
 			if found[k] == nil {
@@ -86,7 +143,7 @@ func (s *service) services(namespace string) []ServiceView {
 
 func offer(v *state.View, member model.Cluster, rec model.ServiceRecord, feed *Feed) Offer {
 	o := Offer{
-		Cluster: member.Name, Ports: rec.Ports, Capacity: rec.Capacity, Identities: rec.Identities,
+		Cluster: member.Name, Ports: orEmpty(rec.Ports), Capacity: orEmpty(rec.Capacity), Identities: orEmpty(rec.Identities),
 		ImportedBy: []string{}, AgeSeconds: feed.AgeSeconds, Stale: feed.Stale,
 	}
 	rules := v.ExportList()

@@ -3,6 +3,7 @@ package rest
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"strings"
 	"time"
 
@@ -29,7 +30,8 @@ type Status struct {
 }
 
 func (s *service) registerStatus(api huma.API) {
-	huma.Get(api, "/v1/status", func(context.Context, *struct{}) (*struct{ Body Status }, error) {
+	op := operation("Status", "get-status", http.MethodGet, "/v1/status", "Get the federation at a glance")
+	huma.Register(api, op, func(context.Context, *struct{ ReadOptions }) (*struct{ Body Status }, error) {
 		return &struct{ Body Status }{s.status()}, nil
 	})
 }
@@ -37,7 +39,7 @@ func (s *service) registerStatus(api huma.API) {
 func (s *service) status() Status {
 	v := s.Consensus.View()
 	leader, _, _ := s.Consensus.Leader()
-	services := s.services("")
+	services := s.services(nil)
 	st := Status{
 		Federation: v.Federation, Node: s.Node, Version: s.Version, Leader: leader, Index: v.Index,
 		Nodes: s.nodes(), Clusters: s.clusters(), Services: len(services), Problems: []string{},

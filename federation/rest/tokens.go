@@ -2,14 +2,18 @@ package rest
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/hanse-mesh/hanse/api/codec"
 	"github.com/hanse-mesh/hanse/api/model"
+	"github.com/hanse-mesh/hanse/api/policy"
 	"github.com/hanse-mesh/hanse/federation/access"
 	"github.com/hanse-mesh/hanse/federation/state"
 )
@@ -23,38 +27,63 @@ const (
 // NewToken asks for a token.
 type NewToken struct {
 	Kind             model.TokenKind `json:"kind" enum:"cluster,node,operator" doc:"What the token lets in"`
-	Cluster          string          `json:"cluster,omitempty" doc:"The only cluster name that may join with it"`
-	ClusterPrefix    string          `json:"clusterPrefix,omitempty" doc:"Any cluster name that begins so may join with it"`
-	ExportNamespaces []string        `json:"exportNamespaces,omitempty" doc:"Namespaces that the cluster may export; * is all, none is none"`
-	TTL              string          `json:"ttl,omitempty" doc:"Life of the token, for example 1h; at most 720h" example:"1h"`
+	Cluster          string          `json:"cluster,omitempty" maxLength:"63" pattern:"^([a-z0-9]([-a-z0-9]*[a-z0-9])?)?$" doc:"The only cluster name that may join with it" example:"eu"`
+	ClusterPrefix    string          `json:"clusterPrefix,omitempty" maxLength:"63" pattern:"^([a-z0-9][-a-z0-9]*)?$" doc:"Any cluster name that begins so may join with it" example:"edge-"`
+	ExportNamespaces []string        `json:"exportNamespaces,omitempty" maxItems:"100" maxLength:"63" pattern:"^([*]|[a-z0-9]([-a-z0-9]*[a-z0-9])?)$" doc:"Namespaces that the cluster may export; * is all, none is none"`
+	TTL              string          `json:"ttl,omitempty" maxLength:"32" pattern:"^(([0-9]+([.][0-9]+)?(ns|us|ms|s|m|h))+)?$" patternDescription:"a duration such as 1h30m" doc:"Life of the token, for example 1h (the default); at most 720h" example:"1h"`
+	Role             model.Role      `json:"role,omitempty" enum:"viewer,operator,admin" doc:"What the bearer of an operator token may do; admin when it is left out"`
+	Namespaces       []string        `json:"namespaces,omitempty" maxItems:"100" maxLength:"63" pattern:"^([*]|[a-z0-9]([-a-z0-9]*[a-z0-9])?)$" doc:"Limits the role operator to policies about these namespaces; none is all"`
+	Label            string          `json:"label,omitempty" maxLength:"128" pattern:"^[^\\x00-\\x1f\\x7f-\\x9f]*$" doc:"For whom an operator token is: the name in the audit log" example:"ana"`
 }
 
 // CreatedToken is a new token; its text is shown this once.
 type CreatedToken struct {
 	model.Token
-	Text string `json:"text" doc:"The token itself: keep it secret, it is not shown again"`
+	Text   string `json:"text,omitempty" doc:"The token itself: keep it secret, it is not shown again; absent in a dry run"`
+	DryRun bool   `json:"dryRun,omitempty" doc:"Whether this only says what would be"`
 }
 
-// TokenList lists tokens without their secrets.
-type TokenList struct {
-	Tokens []model.Token `json:"tokens"`
-}
+const tokensPath = "/v1/tokens"
 
 func (s *service) registerTokens(api huma.API) {
-	huma.Register(api, huma.Operation{
-		OperationID: "create-token", Method: http.MethodPost, Path: "/v1/tokens", DefaultStatus: http.StatusCreated,
-		Summary: "Make a join, node or operator token",
-	}, s.createToken)
-	huma.Get(api, "/v1/tokens", s.listTokens)
-	huma.Delete(api, "/v1/tokens/{id}", s.revokeToken)
+	const tag = "Access"
+	create := operation(tag, "create-token", http.MethodPost, tokensPath, "Make a join, node or operator token")
+	create.DefaultStatus = http.StatusCreated
+	create.Responses = map[string]*huma.Response{"200": {
+		Description: "What would be made, in a dry run",
+		Content:     map[string]*huma.MediaType{"application/json": {Schema: &huma.Schema{Ref: schemaPrefix + "CreatedToken"}}},
+	}}
+	huma.Register(api, described(create, "It takes the role admin, as everything about tokens does. The text of the token is shown this once."), s.createToken)
+	huma.Register(api, operation(tag, "list-tokens", http.MethodGet, tokensPath, "List tokens, without their secrets, oldest first"), s.listTokens)
+	huma.Register(api, operation(tag, "get-token", http.MethodGet, tokensPath+"/{id}", "Get a token, without its secret"), s.getToken)
+	revoke := operation(tag, "revoke-token", http.MethodDelete, tokensPath+"/{id}", "End a token now")
+	huma.Register(api, described(revoke, "It stays in the list for a while, so that its bearer is told that it was revoked."), s.revokeToken)
 }
 
-func (s *service) createToken(ctx context.Context, in *struct{ Body NewToken }) (*struct{ Body CreatedToken }, error) {
+// TokenInPath is the token that a request is about.
+type TokenInPath struct {
+	ID string `path:"id" minLength:"1" maxLength:"128" pattern:"^[-A-Za-z0-9_]+$"`
+}
+
+type createdAnswer struct {
+	Status   int
+	Location string `header:"Location" doc:"Where the token is found; absent in a dry run"`
+	ETag     string `header:"ETag" doc:"The token's version, for If-Match; absent in a dry run"`
+	Body     CreatedToken
+}
+
+func (s *service) createToken(ctx context.Context, in *struct {
+	DryRunOption
+	Body NewToken
+}) (*createdAnswer, error) {
 	ttl, err := tokenTTL(in.Body)
 	if err != nil {
 		return nil, err
 	}
 	if err := checkScope(in.Body); err != nil {
+		return nil, err
+	}
+	if err := checkGrant(in.Body); err != nil {
 		return nil, err
 	}
 	kept, text, err := s.Mint(in.Body.Kind, s.Consensus.View())
@@ -65,10 +94,18 @@ func (s *service) createToken(ctx context.Context, in *struct{ Body NewToken }) 
 	kept.CreatedAt, kept.ExpiresAt = now, now.Add(ttl)
 	kept.Cluster, kept.ClusterPrefix = in.Body.Cluster, in.Body.ClusterPrefix
 	kept.ExportNamespaces = slices.Clone(in.Body.ExportNamespaces)
-	if _, err := s.do(ctx, write{command: state.CreateToken{Token: kept}, verb: access.Administer}); err != nil {
+	kept.Role, kept.Namespaces, kept.Label = in.Body.Role, slices.Clone(in.Body.Namespaces), in.Body.Label
+	options := WriteOptions{DryRun: in.DryRun}
+	r, err := s.do(ctx, write{command: state.CreateToken{Token: kept}, verb: access.Administer, options: options})
+	if err != nil {
 		return nil, err
 	}
-	return &struct{ Body CreatedToken }{CreatedToken{kept, text}}, nil
+	if in.DryRun {
+		return &createdAnswer{Status: http.StatusOK, Body: CreatedToken{Token: kept, DryRun: true}}, nil
+	}
+	return &createdAnswer{
+		Status: http.StatusCreated, Location: tokensPath + "/" + kept.ID, ETag: etagAt(r.Index), Body: CreatedToken{Token: kept, Text: text},
+	}, nil
 }
 
 func tokenTTL(in NewToken) (time.Duration, error) {
@@ -77,7 +114,7 @@ func tokenTTL(in NewToken) (time.Duration, error) {
 	}
 	ttl, err := time.ParseDuration(in.TTL)
 	if err != nil || ttl <= 0 || ttl > maxTokenTTL {
-		return 0, huma.Error422UnprocessableEntity("ttl: give a duration between 1s and 720h, for example 1h")
+		return 0, refuseField("ttl", "is not a duration between 1s and 720h", "give for example 1h")
 	}
 	return ttl, nil
 }
@@ -86,43 +123,94 @@ func checkScope(in NewToken) error {
 	scoped := in.Cluster != "" || in.ClusterPrefix != ""
 	switch {
 	case in.Kind == model.TokenCluster && in.Cluster != "" && in.ClusterPrefix != "":
-		return huma.Error422UnprocessableEntity("cluster and clusterPrefix: give one of the two")
+		return refuseField("cluster", "cluster and clusterPrefix are both given", "give one of the two")
 	case in.Kind == model.TokenCluster && !scoped:
-		return huma.Error422UnprocessableEntity("cluster: a cluster token needs the name of the cluster, or clusterPrefix")
+		return refuseField("cluster", "a cluster token is for one cluster, or for those whose name begins alike", "give cluster or clusterPrefix")
 	case in.Kind != model.TokenCluster && (scoped || len(in.ExportNamespaces) > 0):
-		return huma.Error422UnprocessableEntity("cluster, clusterPrefix and exportNamespaces belong to cluster tokens only")
+		return refuseField("kind", "cluster, clusterPrefix and exportNamespaces belong to cluster tokens only", "leave them out")
 	}
 	if in.Cluster != "" {
 		if err := model.ValidateLabel("cluster", in.Cluster); err != nil {
-			return huma.Error422UnprocessableEntity(err.Error())
+			return unprocessable(documentFault("body", err))
 		}
 	}
 	if in.ClusterPrefix != "" {
 		// A prefix may end in the hyphen that separates it from the rest of the name.
 		if err := model.ValidateLabel("clusterPrefix", strings.TrimSuffix(in.ClusterPrefix, "-")); err != nil {
-			return huma.Error422UnprocessableEntity(err.Error())
+			return unprocessable(documentFault("body", err))
 		}
 	}
-	for _, ns := range in.ExportNamespaces {
-		if ns == "*" {
+	return checkNamespaces("exportNamespaces", in.ExportNamespaces)
+}
+
+// checkGrant checks what an operator token allows.
+func checkGrant(in NewToken) error {
+	switch {
+	case in.Kind != model.TokenOperator && (in.Role != "" || len(in.Namespaces) > 0 || in.Label != ""):
+		return refuseField("kind", "role, namespaces and label belong to operator tokens only", "leave them out")
+	case len(in.Namespaces) > 0 && in.Role != model.RoleOperator:
+		return refuseField("namespaces", "only the role operator can be limited to namespaces", "give that role, or leave them out")
+	case strings.ContainsFunc(in.Label, unicode.IsControl) || len(in.Label) > codec.MaxTokenLabel:
+		return refuseField("label", "is not a short line of text", "give a name")
+	}
+	return checkNamespaces("namespaces", in.Namespaces)
+}
+
+func checkNamespaces(field string, namespaces []string) error {
+	for i, ns := range namespaces {
+		if ns == policy.Any {
 			continue
 		}
-		if err := model.ValidateLabel("exportNamespaces", ns); err != nil {
-			return huma.Error422UnprocessableEntity(err.Error())
+		if err := model.ValidateLabel(fmt.Sprintf("%s[%d]", field, i), ns); err != nil {
+			return unprocessable(documentFault("body", err))
 		}
 	}
 	return nil
 }
 
-func (s *service) listTokens(context.Context, *struct{}) (*struct{ Body TokenList }, error) {
-	out := TokenList{Tokens: s.Consensus.View().TokenList()}
-	slices.SortStableFunc(out.Tokens, func(a, b model.Token) int { return a.CreatedAt.Compare(b.CreatedAt) })
-	return &struct{ Body TokenList }{out}, nil
+// refuseField refuses a request for one field of its body.
+func refuseField(field, message, remedy string) error {
+	return unprocessable(&Fault{Location: "body." + field, Message: message, Remedy: remedy})
+}
+
+func (s *service) listTokens(ctx context.Context, in *struct {
+	ReadOptions
+	PageOptions
+	Kind string `query:"kind" enum:"cluster,node,operator" doc:"Only tokens of this kind"`
+}) (*struct{ Body List[model.Token] }, error) {
+	if err := callerOf(ctx).May(access.Administer, nil); err != nil {
+		return nil, huma.Error403Forbidden(err.Error())
+	}
+	items := keep(s.Consensus.View().TokenList(), func(t model.Token) bool { return in.Kind == "" || string(t.Kind) == in.Kind })
+	out, err := page(byKey(items, tokenKey), tokenKey, in.PageOptions, tokensPath, in.Kind)
+	return &struct{ Body List[model.Token] }{out}, err
+}
+
+// tokenKey sorts tokens by age.
+func tokenKey(t model.Token) string {
+	return joinKey(t.CreatedAt.UTC().Format("2006-01-02T15:04:05.000000000"), t.ID)
+}
+
+func (s *service) getToken(ctx context.Context, in *struct {
+	TokenInPath
+	ReadOptions
+}) (*tagged[model.Token], error) {
+	if err := callerOf(ctx).May(access.Administer, nil); err != nil {
+		return nil, huma.Error403Forbidden(err.Error())
+	}
+	v := s.Consensus.View()
+	t, ok := v.Tokens[in.ID]
+	if !ok {
+		return nil, missing("token", in.ID)
+	}
+	return &tagged[model.Token]{etag(v, model.Ref{Kind: model.KindToken, Name: in.ID}), t}, nil
 }
 
 func (s *service) revokeToken(ctx context.Context, in *struct {
-	ID string `path:"id" maxLength:"128"`
-}) (*struct{}, error) {
-	_, err := s.do(ctx, write{command: state.RevokeToken{ID: in.ID}, verb: access.Administer})
-	return nil, err
+	TokenInPath
+	WriteOptions
+}) (*writtenAnswer, error) {
+	return s.write(ctx, write{
+		command: state.RevokeToken{ID: in.ID}, verb: access.Administer, on: model.Ref{Kind: model.KindToken, Name: in.ID}, options: in.WriteOptions,
+	})
 }

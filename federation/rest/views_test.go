@@ -43,17 +43,17 @@ func TestServicesWithTheirOffersAndFreshness(t *testing.T) {
 	g.apply(state.RemoveCluster{Name: "ap"})
 	publish(g, model.Cluster{Name: joined(g, "ap", 4).Name, Incarnation: 1}, start, serviceRecord("shop", "cart", "ap", 9, 9))
 
-	var list rest.ServiceList
+	var list rest.List[rest.ServiceView]
 	g.do("lead", http.MethodGet, "/v1/services", "").ok(http.StatusOK, &list)
 	var hosts []string
-	for _, s := range list.Services {
+	for _, s := range list.Items {
 		hosts = append(hosts, s.Host)
 	}
 	want := []string{"ledger.bank.svc.clusterset.local", "ant.shop.svc.clusterset.local", "cart.shop.svc.clusterset.local"}
 	if !slices.Equal(hosts, want) {
 		t.Fatalf("services are %v, want %v", hosts, want)
 	}
-	cart := list.Services[2]
+	cart := list.Items[2]
 	if len(cart.Offers) != 2 || cart.Offers[0].Cluster != "eu" || cart.Offers[1].Cluster != "us" {
 		t.Fatalf("cart is offered by %+v", cart.Offers)
 	}
@@ -68,13 +68,13 @@ func TestServicesWithTheirOffersAndFreshness(t *testing.T) {
 		t.Errorf("imported by %v and %v", fresh.ImportedBy, old.ImportedBy)
 	}
 	// The rule opens bank, the cluster's join token does not.
-	if offers := list.Services[0].Offers; len(offers[0].ImportedBy) != 0 {
+	if offers := list.Items[0].Offers; len(offers[0].ImportedBy) != 0 {
 		t.Errorf("ledger is imported by %v", offers[0].ImportedBy)
 	}
 
 	g.do("lead", http.MethodGet, "/v1/services?namespace=bank", "").ok(http.StatusOK, &list)
-	if len(list.Services) != 1 || list.Services[0].Name != "ledger" {
-		t.Errorf("namespace bank has %+v", list.Services)
+	if len(list.Items) != 1 || list.Items[0].Name != "ledger" {
+		t.Errorf("namespace bank has %+v", list.Items)
 	}
 }
 
@@ -92,10 +92,10 @@ func TestRecordsThatMeanNothingAreLeftOut(t *testing.T) {
 	if !out.Changed {
 		t.Fatalf("%+v", out)
 	}
-	var list rest.ServiceList
+	var list rest.List[rest.ServiceView]
 	g.do("lead", http.MethodGet, "/v1/services", "").ok(http.StatusOK, &list)
-	if len(list.Services) != 1 || len(list.Services[0].Offers) != 1 {
-		t.Errorf("services are %+v", list.Services)
+	if len(list.Items) != 1 || len(list.Items[0].Offers) != 1 {
+		t.Errorf("services are %+v", list.Items)
 	}
 }
 
@@ -135,12 +135,12 @@ func TestClustersWithWhatTheirFeedSays(t *testing.T) {
 		Proxies: []model.ProxyStatus{{Workload: "cart-1", Connected: true, Nacks: []model.Nack{{TypeURL: "lds", Reason: "bad listener", At: start}}}},
 	}})
 
-	var list rest.ClusterList
+	var list rest.List[rest.ClusterView]
 	g.do("follow", http.MethodGet, "/v1/clusters", "").ok(http.StatusOK, &list)
-	if len(list.Clusters) != 2 || list.Clusters[0].Name != "eu" || list.Clusters[0].Feed != nil || list.Clusters[0].Connected {
-		t.Fatalf("clusters are %+v", list.Clusters)
+	if len(list.Items) != 2 || list.Items[0].Name != "eu" || list.Items[0].Feed != nil || list.Items[0].Connected {
+		t.Fatalf("clusters are %+v", list.Items)
 	}
-	c := list.Clusters[1]
+	c := list.Items[1]
 	if c.Feed == nil || c.Feed.Epoch != 3 || c.Feed.Seq != 14 || c.Feed.Records != 3 || c.Feed.AgeSeconds != 11 || c.Feed.Stale ||
 		!c.Feed.Complete || c.Feed.Bytes == 0 || c.Feed.Instance != "i1" || !slices.Equal(c.Feed.Rivals, []string{"i2"}) || !c.Feed.SlowedDown {
 		t.Errorf("feed is %+v", c.Feed)
@@ -172,21 +172,21 @@ func TestClustersWithWhatTheirFeedSays(t *testing.T) {
 		}
 	}
 
-	g.do("follow", http.MethodDelete, "/v1/clusters/us", "").ok(http.StatusNoContent, nil)
+	g.do("follow", http.MethodDelete, "/v1/clusters/us", "").ok(http.StatusOK, nil)
 	g.do("follow", http.MethodDelete, "/v1/clusters/us", "").problem(http.StatusNotFound, "us")
-	list = rest.ClusterList{}
+	list = rest.List[rest.ClusterView]{}
 	g.do("lead", http.MethodGet, "/v1/clusters", "").ok(http.StatusOK, &list)
-	if len(list.Clusters) != 1 {
-		t.Errorf("after the removal: %+v", list.Clusters)
+	if len(list.Items) != 1 {
+		t.Errorf("after the removal: %+v", list.Items)
 	}
 }
 
 func TestNodesAndWhoLeads(t *testing.T) {
 	g := newGroup(t)
-	var list rest.NodeList
+	var list rest.List[rest.NodeView]
 	g.do("follow", http.MethodGet, "/v1/nodes", "").ok(http.StatusOK, &list)
-	if n := list.Nodes; len(n) != 2 || n[0].Name != "follow" || !n[0].Alive || n[0].Leader || n[1].Alive || !n[1].Leader || n[1].Region != "eu" {
-		t.Errorf("nodes are %+v", list.Nodes)
+	if n := list.Items; len(n) != 2 || n[0].Name != "follow" || !n[0].Alive || n[0].Leader || n[1].Alive || !n[1].Leader || n[1].Region != "eu" {
+		t.Errorf("nodes are %+v", list.Items)
 	}
 	g.leader = ""
 	var st rest.Status

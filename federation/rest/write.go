@@ -13,10 +13,27 @@ import (
 	"github.com/hanse-mesh/hanse/federation/state"
 )
 
+// Written answers a write.
+type Written struct {
+	// Index is the Raft index at which the object is as it was asked for.
+	Index uint64 `json:"index" doc:"The Raft index at which the object is as asked for"`
+	// Changed is false when it was so before.
+	Changed bool `json:"changed" doc:"Whether this request changed it"`
+	DryRun  bool `json:"dryRun,omitempty" doc:"Whether this only says what would be"`
+	// Warnings are what looks wrong but was written all the same.
+	Warnings []string `json:"warnings,omitempty" doc:"What looks wrong, but was written all the same"`
+}
+
+// writtenAnswer is Written with the version that the object has now; an object that is gone has none.
+type writtenAnswer struct {
+	ETag string `header:"ETag" doc:"The object's version, for If-Match; absent when there is no object"`
+	Body Written
+}
+
 // WriteOptions are the conditions under which a write is made (RFC 9110, 13.1) and whether it is made at all.
 type WriteOptions struct {
-	IfMatch     string `header:"If-Match" maxLength:"64" doc:"Write only if the object still has this ETag; * is any object that exists" example:"\"42\""`
-	IfNoneMatch string `header:"If-None-Match" maxLength:"64" doc:"* writes only if the object does not exist yet"`
+	IfMatch     string `header:"If-Match" maxLength:"64" pattern:"^([*]|\"[0-9]+\")?$" patternDescription:"an ETag in quotes, or *" doc:"Write only if the object still has this ETag; * is any object that exists" example:"\"42\""`
+	IfNoneMatch string `header:"If-None-Match" maxLength:"64" pattern:"^[*]?$" patternDescription:"*" doc:"* writes only if the object does not exist yet"`
 	DryRun      bool   `query:"dryRun" doc:"Check everything and say what would be, but write nothing"`
 }
 
@@ -31,10 +48,27 @@ type write struct {
 	options WriteOptions
 }
 
+// write does it and says so.
+func (s *service) write(ctx context.Context, w write, warnings ...string) (*writtenAnswer, error) {
+	r, err := s.do(ctx, w)
+	if err != nil {
+		return nil, err
+	}
+	out := &writtenAnswer{Body: Written{Index: r.Index, Changed: r.Changed, DryRun: w.options.DryRun, Warnings: warnings}}
+	v := s.Consensus.View()
+	switch exists := v.ModifiedAt(w.on) > 0; {
+	case exists && r.Changed && !w.options.DryRun:
+		// Somebody may have changed it again since: that is not the version that this caller knows.
+		out.ETag = etagAt(r.Index)
+	case exists:
+		out.ETag = etag(v, w.on)
+	}
+	return out, nil
+}
+
 // do checks what the caller may do and proposes the change, or tries it on a copy of the state.
 func (s *service) do(ctx context.Context, w write) (state.Result, error) {
-	caller := callerOf(ctx)
-	if err := caller.May(w.verb, w.namespaces); err != nil {
+	if err := callerOf(ctx).May(w.verb, w.namespaces); err != nil {
 		return state.Result{}, huma.Error403Forbidden(err.Error())
 	}
 	v := s.Consensus.View()
@@ -42,8 +76,14 @@ func (s *service) do(ctx context.Context, w write) (state.Result, error) {
 	if err != nil {
 		return state.Result{}, err
 	}
-	e := state.Entry{Command: w.command, Actor: caller.Actor, Expect: expect}
-	if w.options.DryRun {
+	return s.propose(ctx, v, state.Entry{Command: w.command, Expect: expect}, w.options.DryRun)
+}
+
+// propose has an entry applied in the caller's name, or tries it on a copy of v.
+func (s *service) propose(ctx context.Context, v *state.View, e state.Entry, dryRun bool) (state.Result, error) {
+	e.Actor = callerOf(ctx).Actor
+	e.Actor.RequestID = requestIDOf(ctx)
+	if dryRun {
 		return s.try(v, e)
 	}
 	result, err := s.Consensus.Write(ctx, e)
@@ -67,6 +107,7 @@ func (s *service) try(v *state.View, e state.Entry) (state.Result, error) {
 	if r.Err != nil {
 		return r, asProblem(r.Err)
 	}
+	r.Index = v.Index
 	return r, nil
 }
 
@@ -96,9 +137,9 @@ func (o WriteOptions) expectations(v *state.View, on model.Ref) ([]state.Expecta
 }
 
 // etag is an object's ETag: the index of its last change.
-func etag(v *state.View, on model.Ref) string {
-	return strconv.Quote(strconv.FormatUint(v.ModifiedAt(on), 10))
-}
+func etag(v *state.View, on model.Ref) string { return etagAt(v.ModifiedAt(on)) }
+
+func etagAt(index uint64) string { return strconv.Quote(strconv.FormatUint(index, 10)) }
 
 func parseETag(text string) (uint64, bool) {
 	inner, quoted := strings.CutPrefix(text, `"`)

@@ -1,0 +1,135 @@
+package rest
+
+import (
+	"cmp"
+	"context"
+	"math"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// Limits bound what callers may ask of a node. A zero is the default.
+type Limits struct {
+	// PerSecond and Burst bound the requests of one caller: 500 a second, 1,000 at once.
+	PerSecond float64
+	Burst     int
+	// Concurrent bounds the requests that are answered at one time, but for streams: 512.
+	Concurrent int
+}
+
+func (l Limits) filled() Limits {
+	return Limits{PerSecond: cmp.Or(l.PerSecond, 500), Burst: cmp.Or(l.Burst, 1000), Concurrent: cmp.Or(l.Concurrent, 512)}
+}
+
+const (
+	// bodyTimeout bounds how long a client may take to send a body, and answerTimeout how long an answer may take with its sending.
+	bodyTimeout   = 10 * time.Second
+	answerTimeout = 60 * time.Second
+	// workTimeout bounds what is waited for while a request is answered: a write that meets no quorum ends before it.
+	workTimeout = 20 * time.Second
+)
+
+// streams tells requests whose answers have no end. They are bounded by those who answer them.
+func streams(r *http.Request) bool { return r.URL.Path == "/v1/watch" || r.URL.Path == "/v1/events" }
+
+// bound keeps slow clients and too many of them from holding what others need.
+func (s *service) bound(next http.Handler) http.Handler {
+	slots := make(chan struct{}, s.Limits.Concurrent)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// A connection that knows no deadlines, such as a test's, has none.
+		connection := http.NewResponseController(w)
+		if r.ContentLength != 0 {
+			_ = connection.SetReadDeadline(time.Now().Add(bodyTimeout))
+		}
+		if streams(r) {
+			_ = connection.SetWriteDeadline(time.Time{})
+			next.ServeHTTP(w, r)
+			return
+		}
+		_ = connection.SetWriteDeadline(time.Now().Add(answerTimeout))
+		select {
+		case slots <- struct{}{}:
+			defer func() { <-slots }()
+		default:
+			writeUnavailable(w, "this node answers as many requests as it can at one time: try again, or ask another node")
+			return
+		}
+		ctx, cancel := context.WithTimeout(r.Context(), workTimeout)
+		defer cancel()
+		next.ServeHTTP(w, r.WithContext(ctx))
+	})
+}
+
+// limit keeps one caller from taking what is there for all.
+func (s *service) limit(next http.Handler) http.Handler {
+	callers := newBuckets(s.Limits.PerSecond, float64(s.Limits.Burst))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		actor := callerOf(r.Context()).Actor
+		wait := callers.take(actor.Credential+" "+actor.Name, s.Clock.Now())
+		if wait > 0 {
+			w.Header().Set("Retry-After", strconv.FormatFloat(math.Ceil(wait.Seconds()), 'f', 0, 64))
+			writeProblem(w, http.StatusTooManyRequests, "too many requests: "+strconv.FormatFloat(s.Limits.PerSecond, 'g', -1, 64)+
+				" a second are answered to one caller; wait for as long as Retry-After says, or watch instead of asking again")
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// buckets are token buckets by caller. They are safe for concurrent use.
+type buckets struct {
+	rate, burst float64
+
+	mu   sync.Mutex
+	held map[string]bucket
+}
+
+// bucket held so many tokens at a time.
+type bucket struct {
+	tokens float64
+	at     time.Time
+}
+
+// maxBuckets is how many callers are remembered before those are forgotten whose bucket is full again.
+const maxBuckets = 4096
+
+func newBuckets(rate, burst float64) *buckets {
+	return &buckets{rate: rate, burst: burst, held: map[string]bucket{}}
+}
+
+// take takes a token, or says after how long there is one.
+func (b *buckets) take(who string, now time.Time) time.Duration {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	held, known := b.held[who]
+	if !known {
+		b.forget(now)
+		held = bucket{b.burst, now}
+	}
+	held = bucket{b.tokens(held, now), now}
+	if held.tokens < 1 {
+		b.held[who] = held
+		return time.Duration((1 - held.tokens) / b.rate * float64(time.Second))
+	}
+	held.tokens--
+	b.held[who] = held
+	return 0
+}
+
+func (b *buckets) tokens(held bucket, now time.Time) float64 {
+	return min(b.burst, held.tokens+b.rate*max(0, now.Sub(held.at).Seconds()))
+}
+
+// forget makes room: a full bucket is as good as none.
+func (b *buckets) forget(now time.Time) {
+	if len(b.held) < maxBuckets {
+		return
+	}
+	for who, held := range b.held {
+		if b.tokens(held, now) >= b.burst {
+			delete(b.held, who)
+		}
+	}
+}

@@ -1,0 +1,75 @@
+package rest
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+)
+
+// operation begins the description of an operation; describeOperation completes it.
+func operation(tag, id, method, path, summary string) huma.Operation {
+	return huma.Operation{OperationID: id, Method: method, Path: path, Summary: summary, Tags: []string{tag}}
+}
+
+// described is operation with a paragraph that says more than the summary.
+func described(op huma.Operation, description string) huma.Operation {
+	op.Description = description
+	return op
+}
+
+// anywhere are the statuses with which every operation may be refused, and onWrites those of operations that change something.
+var (
+	anywhere = []int{
+		http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusUnprocessableEntity, http.StatusTooManyRequests,
+		http.StatusInternalServerError, http.StatusServiceUnavailable,
+	}
+	onWrites = []int{
+		http.StatusRequestTimeout, http.StatusConflict, http.StatusPreconditionFailed, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType,
+	}
+)
+
+// describeOperation adds to an operation's description what all have in common: the problems with which it may be refused, and headers.
+func describeOperation(doc *huma.OpenAPI, op *huma.Operation) {
+	statuses := anywhere
+	if op.Method != http.MethodGet {
+		statuses = append(statuses[:len(statuses):len(statuses)], onWrites...)
+	}
+	if strings.Contains(op.Path, "{") {
+		statuses = append(statuses[:len(statuses):len(statuses)], http.StatusNotFound)
+	}
+	delete(op.Responses, "default")
+	for _, status := range statuses {
+		code := strconv.Itoa(status)
+		if op.Responses[code] == nil {
+			op.Responses[code] = &huma.Response{
+				Description: http.StatusText(status),
+				Content:     map[string]*huma.MediaType{"application/problem+json": {Schema: &huma.Schema{Ref: "#/components/schemas/Problem"}}},
+			}
+		}
+	}
+	for code, r := range op.Responses {
+		describeHeaders(code, r)
+	}
+}
+
+func describeHeaders(code string, r *huma.Response) {
+	if r.Headers == nil {
+		r.Headers = map[string]*huma.Param{}
+	}
+	add := func(name, kind, text string) {
+		r.Headers[name] = &huma.Header{Description: text, Schema: &huma.Schema{Type: kind}}
+	}
+	add(RequestIDHeader, huma.TypeString, "The request's name, also in logs and in the audit log")
+	switch code {
+	case "401":
+		add("WWW-Authenticate", huma.TypeString, "How to show a credential")
+		return
+	case "429", "503":
+		add("Retry-After", huma.TypeInteger, "Seconds after which the same request may succeed")
+	}
+	add(indexHeader, huma.TypeInteger, "A Raft index that the answer is not older than")
+	add(AgeHeader, huma.TypeNumber, "Seconds since the node that answers last heard from its leader; absent when it has not yet")
+	add(ServersHeader, huma.TypeString, "The REST addresses of all nodes, separated by commas")
+}
