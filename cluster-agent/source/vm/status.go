@@ -63,7 +63,7 @@ func (s *Site) Proxies() []model.ProxyStatus {
 	out := make([]model.ProxyStatus, 0, len(s.entries))
 	for id, e := range s.entries {
 		out = append(out, model.ProxyStatus{
-			Workload: id, Connected: e.stream != nil, Ready: e.workload.Health.Ready,
+			Workload: id, Connected: e.stream != nil, Ready: e.workload.Health.Ready, Draining: e.workload.Health.Draining,
 			Nacks: e.report.nacks, EnvoyVersion: e.report.envoyVersion,
 		})
 	}
