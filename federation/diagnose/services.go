@@ -1,0 +1,62 @@
+package diagnose
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/hanse-mesh/hanse/api/model"
+	"github.com/hanse-mesh/hanse/api/policy"
+)
+
+// services looks at whether clusters agree on what they offer together, and whether anybody may call it.
+func (d *diagnosis) services() {
+	for _, s := range d.report.Services.Value() {
+		subject := serviceSubject(s.Service)
+		d.portConflicts(subject, s)
+		for _, o := range s.Offers {
+			if len(o.Importers) == 0 && d.namesNoMember(s.Service, o.Cluster) {
+				d.add(nobodyMayCall, subject+"/"+string(o.Cluster), "is exported, but the rules that open it name no other member", []model.ClusterName{o.Cluster})
+			}
+		}
+	}
+}
+
+// namesNoMember reports whether the rules that open a service do so to names only that no other member has. A rule for everybody waits for
+// members, and is no fault.
+func (d *diagnosis) namesNoMember(service model.ServiceKey, origin model.ClusterName) bool {
+	return d.report.Exports.Had() && !slices.ContainsFunc(d.report.Exports.Value(), func(r policy.ExportRule) bool {
+		return r.Spec.Opens(origin, service) && slices.Contains(r.Spec.To, policy.Any)
+	})
+}
+
+func serviceSubject(k model.ServiceKey) string { return "service/" + k.Namespace + "/" + k.Name }
+
+// portConflicts finds ports of which clusters say different protocols. Importers follow one of them and cannot call the others.
+func (d *diagnosis) portConflicts(subject string, s Service) {
+	type claim struct {
+		protocol model.Protocol
+		cluster  model.ClusterName
+	}
+	claims := map[uint16][]claim{}
+	for _, o := range s.Offers {
+		for _, p := range o.Ports {
+			protocol := p.Protocol
+			if protocol == "" {
+				protocol = model.ProtocolTCP
+			}
+			claims[p.Number] = append(claims[p.Number], claim{protocol, o.Cluster})
+		}
+	}
+	for number, list := range claims {
+		if !slices.ContainsFunc(list, func(c claim) bool { return c.protocol != list[0].protocol }) {
+			continue
+		}
+		var clusters []model.ClusterName
+		var evidence []string
+		for _, c := range list {
+			clusters = append(clusters, c.cluster)
+			evidence = append(evidence, fmt.Sprintf("port %d is %s in cluster %s", number, c.protocol, c.cluster))
+		}
+		d.add(portConflict, subject, "clusters do not agree which protocol its ports speak", clusters, evidence...)
+	}
+}
