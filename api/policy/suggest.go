@@ -7,17 +7,22 @@ import (
 
 // didYouMean suggests the nearest of the names, or lists them when none is near.
 func didYouMean(given string, names []string) string {
-	best, distance := "", 3
-	for _, n := range names {
-		// Half of a short name is not a slip of the pen.
-		if d := editDistance(strings.ToLower(given), strings.ToLower(n)); d < distance && 2*d <= len(n) {
-			best, distance = n, d
-		}
-	}
-	if best != "" {
+	if best, ok := Nearest(given, names); ok {
 		return fmt.Sprintf(": did you mean %q?", best)
 	}
 	return ": give " + oneOf(names)
+}
+
+// Nearest returns the name that given is probably a slip of the pen for, if one is near enough.
+func Nearest(given string, names []string) (name string, ok bool) {
+	distance := 3
+	for _, n := range names {
+		// Half of a short name is not a slip of the pen.
+		if d := editDistance(strings.ToLower(given), strings.ToLower(n)); d < distance && 2*d <= len(n) {
+			name, distance = n, d
+		}
+	}
+	return name, name != ""
 }
 
 func oneOf(names []string) string {
