@@ -185,16 +185,16 @@ func (b *badInput) policies(t *testing.T) {
 			env: b.operator, code: exitUsage, says: []string{"p.yaml", "spec.failover[0].to[1]", "itself"},
 		},
 		{name: "no file", args: []string{"apply", "-f", "/no/such/file"}, env: b.operator, code: exitUsage, says: []string{"/no/such/file"}},
-		{name: "no such policy", args: []string{"policy", "delete", "ExportRule/none"}, env: b.operator, code: exitFailure, says: []string{"none"}},
+		{name: "no such policy", args: []string{"policy", "delete", "ExportRule/none"}, env: b.operator, code: exitNotFound, says: []string{"none"}},
 		{name: "no such kind", args: []string{"policy", "delete", "Rule/none"}, env: b.operator, code: exitUsage, says: []string{"Rule/none"}},
-		{name: "no such cluster", args: []string{"cluster", "remove", "moon"}, env: b.operator, code: exitFailure, says: []string{"moon"}},
+		{name: "no such cluster", args: []string{"cluster", "remove", "moon"}, env: b.operator, code: exitNotFound, says: []string{"moon"}},
 	})
 	t.Run("unknown region", func(t *testing.T) {
 		i := invocation{
 			args: apply("kind: FailoverPolicy\nname: far\nspec:\n  failover:\n  - {from: eu, to: [moon]}\n"),
 			env:  b.operator, code: exitOK, says: []string{"warning", "far", "moon"},
 		}
-		if out := i.check(t, b.f.binary); !strings.Contains(out, "FailoverPolicy far applied") {
+		if out := i.check(t, b.f.binary); !strings.Contains(out, "failoverpolicy/far created") {
 			t.Errorf("it says %q", out)
 		}
 	})

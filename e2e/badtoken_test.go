@@ -59,7 +59,7 @@ func (b *badInput) tokens(t *testing.T) {
 		{name: "an agent's, for an operator", args: []string{"status", "--operator-token", good}, code: exitUsage, says: []string{"cluster token", "operator token"}},
 		{
 			name: "an operator's with a wrong secret", args: []string{"status", "--operator-token", b.wrongOperator(t)},
-			code: exitFailure, says: []string{"secret is wrong"},
+			code: exitDenied, says: []string{"secret is wrong"},
 		},
 		{name: "life without unit", args: []string{"token", "create", "node", "--ttl", "5"}, env: b.operator, code: exitUsage, says: []string{"--ttl"}},
 		{name: "too long a life", args: []string{"token", "create", "node", "--ttl", "9000h"}, env: b.operator, code: exitFailure, says: []string{"ttl", "720h"}},

@@ -18,6 +18,8 @@ const (
 	exitFailure     = 1
 	exitUsage       = 2
 	exitUnavailable = 3
+	exitNotFound    = 4
+	exitDenied      = 6
 )
 
 // invocation is a command that ends by itself, and what it must end with.

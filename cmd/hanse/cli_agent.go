@@ -22,7 +22,7 @@ older than 5 minutes is stale: calls prefer what is fresh. Services that vanishe
 			if err := callAdmin(cmd.Context(), "agent", agentDir, http.MethodGet, "/v1/status", nil, &s); err != nil {
 				return err
 			}
-			return out.print(cmd, s, func(w io.Writer) { printAgentStatus(w, s) })
+			return out.printNamed(cmd, s, []string{"cluster/" + string(s.Cluster)}, func(w io.Writer) { printAgentStatus(w, s) })
 		},
 	}
 	bindAgentDir(cmd, &agentDir)

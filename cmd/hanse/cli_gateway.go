@@ -38,7 +38,7 @@ how long the last TCP connection took to stand; GOOD FOR and BAD FOR are the oth
 			if err := callAdmin(cmd.Context(), "agent", agentDir, http.MethodGet, "/v1/gateways", nil, &list); err != nil {
 				return err
 			}
-			return out.print(cmd, list, func(w io.Writer) { printGateways(w, list) })
+			return out.printNamed(cmd, list, gatewayNames(list), func(w io.Writer) { printGateways(w, list) })
 		},
 	}
 	bindAgentDir(cmd, &agentDir)
@@ -69,4 +69,13 @@ func roundTripText(seconds float64) string {
 		return ""
 	}
 	return fmt.Sprint(time.Duration(seconds * float64(time.Second)).Round(10 * time.Microsecond))
+}
+
+// gatewayNames are CLUSTER/GATEWAY, each once however many addresses it has.
+func gatewayNames(list []gatewayView) []string {
+	out := []string{}
+	for _, g := range list {
+		out = append(out, "gateway/"+string(g.Cluster)+"/"+g.Gateway)
+	}
+	return unique(out)
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -29,8 +28,8 @@ func newTokenCreateCommand(opts *operatorOptions) *cobra.Command {
 	cmd := &cobra.Command{Use: "create", Short: "Make a token"}
 	cmd.AddCommand(
 		newTokenClusterCommand(opts),
-		newTokenPlainCommand(opts, model.TokenNode, "Make a token that adds one federation node", "hanse server --name NAME --region REGION --join TOKEN"),
-		newTokenPlainCommand(opts, model.TokenOperator, "Make a token for another operator", "HANSE_OPERATOR_TOKEN=TOKEN hanse status"),
+		newTokenNodeCommand(opts),
+		newTokenOperatorCommand(opts),
 		newTokenWorkloadCommand(),
 	)
 	return cmd
@@ -66,26 +65,63 @@ func newTokenClusterCommand(opts *operatorOptions) *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&req.ClusterPrefix, "prefix", "", "instead of one name, allow every cluster name that begins so")
 	f.StringSliceVar(&req.ExportNamespaces, "export", nil, "namespaces that the cluster may export; '*' is all (default none)")
-	f.DurationVar(&ttl, "ttl", time.Hour, "life of the token, at most 720h")
+	bindTTL(cmd, &ttl)
 	out.bind(cmd)
 	return cmd
 }
 
-func newTokenPlainCommand(opts *operatorOptions, kind model.TokenKind, short, use string) *cobra.Command {
+func newTokenNodeCommand(opts *operatorOptions) *cobra.Command {
 	var out output
 	var ttl time.Duration
 	cmd := &cobra.Command{
-		Use: string(kind), Short: short, Args: noArgs, Example: "  hanse token create " + string(kind),
+		Use: "node", Short: "Make a token that adds one federation node", Args: noArgs, Example: "  hanse token create node",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return createToken(cmd, opts, out, rest.NewToken{Kind: kind, TTL: ttl.String()}, use)
+			req := rest.NewToken{Kind: model.TokenNode, TTL: ttl.String()}
+			return createToken(cmd, opts, out, req, "hanse server --name NAME --region REGION --join TOKEN")
 		},
 	}
-	cmd.Flags().DurationVar(&ttl, "ttl", time.Hour, "life of the token, at most 720h")
+	bindTTL(cmd, &ttl)
 	out.bind(cmd)
 	return cmd
 }
 
+func newTokenOperatorCommand(opts *operatorOptions) *cobra.Command {
+	var req rest.NewToken
+	var out output
+	var role string
+	var ttl time.Duration
+	cmd := &cobra.Command{
+		Use:   "operator",
+		Short: "Make a token for another operator",
+		Long: `The role bounds what its holder may do: a viewer reads, an operator writes documents, an admin does everything. --namespace limits a
+viewer or operator to documents about some namespaces. The label stands in the audit log in place of the token's id.`,
+		Example: `  hanse token create operator --label alice
+  hanse token create operator --role operator --namespace shop --label shop-ci --ttl 720h`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			req.Kind, req.Role, req.TTL = model.TokenOperator, model.Role(role), ttl.String()
+			return createToken(cmd, opts, out, req, "HANSE_OPERATOR_TOKEN=TOKEN hanse status")
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&role, "role", string(model.RoleAdmin), "what the holder may do: viewer, operator or admin")
+	f.StringSliceVar(&req.Namespaces, "namespace", nil, "namespaces that the role is limited to (default all)")
+	f.StringVar(&req.Label, "label", "", "for whom the token is")
+	_ = cmd.RegisterFlagCompletionFunc("role", cobra.FixedCompletions([]cobra.Completion{"viewer", "operator", "admin"}, cobra.ShellCompDirectiveNoFileComp))
+	bindTTL(cmd, &ttl)
+	out.bind(cmd)
+	return cmd
+}
+
+func bindTTL(cmd *cobra.Command, ttl *time.Duration) {
+	cmd.Flags().DurationVar(ttl, "ttl", time.Hour, "life of the token, at most 720h")
+}
+
 func createToken(cmd *cobra.Command, opts *operatorOptions, out output, req rest.NewToken, use string) error {
+	// The text is shown once: the form in which that is to be must be good before the token is made.
+	if err := out.checkShownOnce(); err != nil {
+		return err
+	}
 	c, err := opts.client()
 	if err != nil {
 		return err
@@ -99,78 +135,27 @@ func createToken(cmd *cobra.Command, opts *operatorOptions, out output, req rest
 	return out.print(cmd, made, func(w io.Writer) { fmt.Fprintln(w, made.Text) })
 }
 
-// workloadTokenRequest is what the agent's admin socket takes.
-type workloadTokenRequest struct {
-	Namespace      string   `json:"namespace"`
-	ServiceAccount string   `json:"serviceAccount"`
-	Services       []string `json:"services"`
-	Gateway        bool     `json:"gateway"`
-	Uses           int      `json:"uses"`
-	TTL            string   `json:"ttl"`
-}
-
-type workloadTokenAnswer struct {
-	ID   string `json:"id"`
-	Text string `json:"text"`
-}
-
-func newTokenWorkloadCommand() *cobra.Command {
-	var req workloadTokenRequest
-	var out output
-	var agentDir string
-	var ttl time.Duration
-	cmd := &cobra.Command{
-		Use:   "workload",
-		Short: "Make a token for workloads or gateways of a VM site (run it where the site's agent runs)",
-		Long: `Workload tokens are made by the site's own agent, through its admin socket, also while the federation is away. The token decides
-the namespace, the service account and the services that its holder may register.`,
-		Example: `  hanse token create workload --namespace shop --service-account cart --service cart
-  hanse token create workload --gateway`,
-		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			req.TTL = ttl.String()
-			var made workloadTokenAnswer
-			if err := callAdmin(cmd.Context(), "agent", agentDir, http.MethodPost, "/v1/workload-tokens", req, &made); err != nil {
-				return err
-			}
-			fmt.Fprintf(cmd.ErrOrStderr(), "workload token %s, valid for %s and %d use(s); it is shown only now\nuse it with: hanse proxy --token TOKEN\n", made.ID, ttl, req.Uses)
-			return out.print(cmd, made, func(w io.Writer) { fmt.Fprintln(w, made.Text) })
-		},
-	}
-	f := cmd.Flags()
-	bindAgentDir(cmd, &agentDir)
-	f.StringVar(&req.Namespace, "namespace", "", "namespace of the workload")
-	f.StringVar(&req.ServiceAccount, "service-account", "", "service account: the workload's identity in its namespace")
-	f.StringSliceVar(&req.Services, "service", nil, "services that the holder may register ('*' is any of the namespace; none makes a caller only)")
-	f.BoolVar(&req.Gateway, "gateway", false, "the token is for an east-west gateway")
-	f.IntVar(&req.Uses, "uses", 1, "how many workloads may enrol with it")
-	f.DurationVar(&ttl, "ttl", time.Hour, "life of the token")
-	out.bind(cmd)
-	return cmd
-}
-
 func newTokenListCommand(opts *operatorOptions) *cobra.Command {
-	return readCommand(opts, "list", "List the federation's tokens", "  hanse token list", "/v1/tokens", func(w io.Writer, l rest.List[model.Token]) {
-		row(w, "ID", "KIND", "FOR", "EXPORTS", "EXPIRES", "USED BY", "REVOKED")
-		for _, t := range l.Items {
-			scope := t.Cluster
-			if t.ClusterPrefix != "" {
-				scope = t.ClusterPrefix + "*"
-			}
-			expires := "never"
-			if !t.ExpiresAt.IsZero() {
-				expires = t.ExpiresAt.Format(time.RFC3339)
-			}
-			row(w, t.ID, t.Kind, scope, strings.Join(t.ExportNamespaces, ","), expires, t.BoundName, yesNo(t.Revoked))
-		}
-	})
+	return listCommand(opts, "tokens", "List the federation's tokens, without their secrets", "  hanse token list\n  hanse token list -o wide")
 }
 
 func newTokenRevokeCommand(opts *operatorOptions) *cobra.Command {
-	return &cobra.Command{
+	var d deleteOptions
+	cmd := &cobra.Command{
 		Use: "revoke ID", Short: "End a token now", Example: "  hanse token revoke 7c9e…", Args: oneArg("the token's id, see 'hanse token list'"),
+		ValidArgsFunction: completeNames(opts, model.KindToken),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return deleteAndSay(cmd, opts, "/v1/tokens/"+args[0], "token "+args[0]+" revoked")
+			if err := d.out.check(); err != nil {
+				return err
+			}
+			w, err := findWanted([]string{model.KindToken, args[0]}, "")
+			if err != nil {
+				return err
+			}
+			return d.run(cmd, opts, []target{{w.kinds[0], args[0]}})
 		},
 	}
+	cmd.Flags().BoolVar(&d.dryRun, "dry-run", false, "have everything checked, but nothing done")
+	d.out.bind(cmd)
+	return cmd
 }

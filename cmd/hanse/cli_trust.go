@@ -37,12 +37,20 @@ func newTrustListCommand() *cobra.Command {
 			if err := callAdmin(cmd.Context(), "agent", agentDir, http.MethodGet, "/v1/bundles", nil, &held); err != nil {
 				return err
 			}
-			return out.print(cmd, held, func(w io.Writer) { printBelieved(w, held) })
+			return out.printNamed(cmd, held, bundleNames(held), func(w io.Writer) { printBelieved(w, held) })
 		},
 	}
 	bindAgentDir(cmd, &agentDir)
 	out.bind(cmd)
 	return cmd
+}
+
+func bundleNames(held []believedBundle) []string {
+	out := make([]string, len(held))
+	for i, b := range held {
+		out[i] = "trustdomain/" + b.TrustDomain
+	}
+	return out
 }
 
 func printBelieved(w io.Writer, held []believedBundle) {

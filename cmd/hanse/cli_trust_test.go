@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -23,19 +22,13 @@ func hanse(t *testing.T, args ...string) (string, error) {
 	return out.String(), err
 }
 
-func exitCodeOf(err error) int {
-	var coded codedError
-	if errors.As(err, &coded) {
-		return coded.code
-	}
-	if err != nil {
-		return exitFailure
-	}
-	return exitOK
-}
-
 // serveAgent offers a core on an admin socket and returns the data folder.
 func serveAgent(t *testing.T, s *site) string {
+	t.Helper()
+	return servePart(t, &agentParts{core: s.siteCore})
+}
+
+func servePart(t *testing.T, a *agentParts) string {
 	t.Helper()
 	dir := shortDir(t)
 	l, err := listenSocket(filepath.Join(dir, adminSocketName))
@@ -44,7 +37,7 @@ func serveAgent(t *testing.T, s *site) string {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- serveHTTP(ctx, l, (&agentParts{core: s.siteCore}).adminHandler()) }()
+	go func() { done <- serveHTTP(ctx, l, a.adminHandler()) }()
 	t.Cleanup(func() { cancel(); <-done })
 	return dir
 }

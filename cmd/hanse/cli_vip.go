@@ -24,7 +24,7 @@ service's port numbers from 1024 up.`,
 			if err := callAdmin(cmd.Context(), "agent", agentDir, http.MethodGet, "/v1/vips", nil, &vips); err != nil {
 				return err
 			}
-			return out.print(cmd, vips, func(w io.Writer) { printVIPs(w, vips) })
+			return out.printNamed(cmd, vips, slices.Sorted(maps.Keys(vips)), func(w io.Writer) { printVIPs(w, vips) })
 		},
 	}
 	bindAgentDir(cmd, &agentDir)

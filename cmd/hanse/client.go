@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,108 +11,72 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"os"
-	"path/filepath"
-	"slices"
-	"strings"
+	"strconv"
 	"time"
 
-	"github.com/spf13/cobra"
-
-	"github.com/hanse-mesh/hanse/api/model"
 	"github.com/hanse-mesh/hanse/federation/rest"
+	"github.com/hanse-mesh/hanse/internal/clock"
 	"github.com/hanse-mesh/hanse/trust/identity"
-	"github.com/hanse-mesh/hanse/trust/token"
 )
 
-// operatorOptions say which federation an operator's command talks to, and as whom.
-type operatorOptions struct {
-	token     string
-	tokenFile string
-	servers   []string
-	timeout   time.Duration
-}
+const (
+	// maxAnswer bounds an answer in bytes.
+	maxAnswer = 64 << 20
+	// tellAfter is how long a command waits in silence.
+	tellAfter = 2 * time.Second
+	// maxRetryAfter is the longest wait that a node may ask for, maxTries how often it may ask.
+	maxRetryAfter, maxTries = 30 * time.Second, 3
+)
 
-func (o *operatorOptions) bind(cmd *cobra.Command) {
-	f := cmd.PersistentFlags()
-	f.StringVar(&o.token, "operator-token", "", "operator token; better given as HANSE_OPERATOR_TOKEN or in a file")
-	f.StringVar(&o.tokenFile, "operator-token-file", defaultTokenFile(), "file that holds the operator token")
-	f.StringSliceVar(&o.servers, "server", nil, "REST address host:port of a federation node (default: those in the token)")
-	f.DurationVar(&o.timeout, "timeout", 15*time.Second, "give up after this long")
-}
-
-// defaultTokenFile is where "server init" leaves the operator's token.
-func defaultTokenFile() string {
-	dir, err := os.UserConfigDir()
-	if err != nil {
-		return "operator.token"
-	}
-	return filepath.Join(dir, "hanse", "operator.token")
-}
-
-func (o *operatorOptions) load() (token.Token, string, error) {
-	text := o.token
-	if text == "" {
-		data, err := os.ReadFile(o.tokenFile)
-		if err != nil {
-			return token.Token{}, "", usageError("no operator token: set HANSE_OPERATOR_TOKEN, or --operator-token-file to the file that 'hanse server init' wrote: %w", err)
-		}
-		text = strings.TrimSpace(string(data))
-	}
-	t, err := token.Parse(text)
-	if err != nil {
-		return token.Token{}, "", usageError("operator token: %w", err)
-	}
-	if t.Kind != model.TokenOperator {
-		return token.Token{}, "", usageError("operator token: this is a %s token; 'hanse server init' printed the operator token", t.Kind)
-	}
-	return t, text, nil
-}
-
-// client talks to the REST API of whichever federation node answers first.
+// client talks to the REST API of whichever federation node answers first. It is safe for concurrent use.
 type client struct {
-	servers []string
-	token   string
-	known   knownServers
-	http    *http.Client
+	// nodes are the URLs to try, in this order.
+	nodes  []string
+	bearer string
+	known  knownServers
+	// http bounds what one node may take; streams does so only until the answer begins.
+	http, streams *http.Client
+	// timeout is how long a stream may be without a node.
+	timeout time.Duration
+	clock   clock.Clock
+	// progress is told what is waited for.
+	progress io.Writer
 }
 
+// client returns a client for what the options say.
 func (o *operatorOptions) client() (*client, error) {
-	if o.timeout <= 0 {
-		return nil, usageError("--timeout %s is not a time to wait: give for example 15s", o.timeout)
-	}
-	for _, server := range o.servers {
-		if _, _, err := splitPort("--server", server); err != nil {
-			return nil, err
-		}
-	}
-	t, text, err := o.load()
+	w, err := o.resolve()
 	if err != nil {
 		return nil, err
 	}
-	known := serverMemory(t, o.tokenFile)
-	servers := append(slices.Clone(t.Addresses), known.load()...)
-	config := identity.PinnedClientTLS(t.Pin)
-	config.NextProtos = []string{"http/1.1"}
-	if len(o.servers) > 0 {
-		servers = o.servers
+	c := &client{bearer: w.bearer, known: w.known, timeout: o.timeout, clock: clock.Real{}, progress: o.stderr()}
+	transport := &http.Transport{ResponseHeaderTimeout: o.timeout}
+	dialer := &net.Dialer{Timeout: 3 * time.Second}
+	c.http, c.streams = &http.Client{Transport: transport, Timeout: o.timeout}, &http.Client{Transport: transport}
+	if w.socket != "" {
+		c.nodes = []string{"http://node"}
+		transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			conn, err := dialer.DialContext(ctx, "unix", w.socket)
+			if err != nil {
+				return nil, fmt.Errorf("is the node running, and --socket the admin.sock of its data folder? %w", err)
+			}
+			return conn, nil
+		}
+		return c, nil
 	}
-	return &client{
-		servers: unique(servers),
-		token:   text,
-		known:   known,
-		http: &http.Client{
-			Timeout: o.timeout,
-			Transport: &http.Transport{
-				TLSClientConfig:       config,
-				DialContext:           (&net.Dialer{Timeout: 3 * time.Second}).DialContext,
-				ResponseHeaderTimeout: o.timeout,
-			},
-		},
-	}, nil
+	transport.DialContext = dialer.DialContext
+	transport.TLSClientConfig = identity.PinnedClientTLS(w.pin)
+	transport.TLSClientConfig.NextProtos = []string{"http/1.1"}
+	if w.certificate != nil {
+		transport.TLSClientConfig.Certificates = []tls.Certificate{*w.certificate}
+	}
+	for _, s := range w.servers {
+		c.nodes = append(c.nodes, "https://"+s)
+	}
+	return c, nil
 }
 
-// do sends a request, trying the servers in turn while they cannot be reached, and decodes the answer into out (which may be nil).
+// do sends a request and decodes the answer into out (which may be nil). Who is asked to come back later waits and does.
 func (c *client) do(ctx context.Context, method, path string, in, out any) error {
 	var body []byte
 	if in != nil {
@@ -120,23 +85,95 @@ func (c *client) do(ctx context.Context, method, path string, in, out any) error
 			return err
 		}
 	}
-	var unreachable []error
-	for _, server := range c.servers {
-		req, err := http.NewRequestWithContext(ctx, method, "https://"+server+path, bytes.NewReader(body))
+	for try := 1; ; try++ {
+		resp, err := c.whole(ctx, method, path, body)
 		if err != nil {
 			return err
 		}
-		req.Header.Set("Authorization", "Bearer "+c.token)
-		req.Header.Set("Content-Type", "application/json")
-		resp, err := c.http.Do(req)
+		wait, asked := retryAfter(resp)
+		if !asked || try == maxTries {
+			return decodeAnswer(resp, out)
+		}
+		_ = resp.Body.Close()
+		fmt.Fprintf(c.progress, "waiting for %s: the federation takes fewer requests than this operator sends\n", wait)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-c.clock.After(wait):
+		}
+	}
+}
+
+// retryAfter reports how long a node that takes no more requests for now asks to wait (RFC 6585, 4).
+func retryAfter(resp *http.Response) (time.Duration, bool) {
+	seconds, err := strconv.Atoi(resp.Header.Get("Retry-After"))
+	wait := time.Duration(seconds) * time.Second
+	return wait, err == nil && resp.StatusCode == http.StatusTooManyRequests && wait > 0 && wait <= maxRetryAfter
+}
+
+// whole sends a request and reads its answer to the end.
+func (c *client) whole(ctx context.Context, method, path string, body []byte) (*http.Response, error) {
+	defer c.tell("an answer")()
+	resp, err := c.send(ctx, c.http, method, path, body)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	data, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	switch {
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case err != nil:
+		return nil, codedError{exitUnavailable, fmt.Errorf("the answer broke off: %w", err)}
+	case len(data) > maxAnswer:
+		return nil, fmt.Errorf("the answer has more than %d bytes: ask for less of it", maxAnswer)
+	}
+	resp.Body = io.NopCloser(bytes.NewReader(data))
+	return resp, nil
+}
+
+// send tries the nodes in turn while they cannot be reached; what the first one answers is final.
+func (c *client) send(ctx context.Context, by *http.Client, method, path string, body []byte) (*http.Response, error) {
+	var unreachable []error
+	for _, node := range c.nodes {
+		req, err := http.NewRequestWithContext(ctx, method, node+path, bytes.NewReader(body))
 		if err != nil {
-			unreachable = append(unreachable, fmt.Errorf("%s: %w", server, innermost(err)))
+			return nil, err
+		}
+		if c.bearer != "" {
+			req.Header.Set("Authorization", "Bearer "+c.bearer)
+		}
+		if len(body) > 0 {
+			req.Header.Set("Content-Type", "application/json")
+		}
+		resp, err := by.Do(req)
+		if ctx.Err() != nil && err != nil {
+			return nil, ctx.Err()
+		}
+		if err != nil {
+			unreachable = append(unreachable, fmt.Errorf("%s: %w", req.URL.Host, innermost(err)))
 			continue
 		}
 		c.known.save(resp.Header.Get(rest.ServersHeader))
-		return decodeAnswer(resp, out)
+		return resp, nil
 	}
-	return codedError{exitUnavailable, fmt.Errorf("no federation node answers: %w", errors.Join(unreachable...))}
+	return nil, codedError{exitUnavailable, fmt.Errorf("no federation node answers: %w", errors.Join(unreachable...))}
+}
+
+// tell says what is waited for when it takes long. The function that it returns ends that; nothing is said afterwards.
+func (c *client) tell(what string) (stop func()) {
+	timer := c.clock.NewTimer(tellAfter)
+	over, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		defer timer.Stop()
+		select {
+		case <-over:
+		case <-timer.C():
+			fmt.Fprintf(c.progress, "waiting for %s …\n", what)
+		}
+	}()
+	return func() { close(over); <-done }
 }
 
 // innermost drops the method and address that net/http repeats around its errors.
@@ -146,48 +183,4 @@ func innermost(err error) error {
 		return u.Err
 	}
 	return err
-}
-
-func decodeAnswer(resp *http.Response, out any) error {
-	defer func() { _ = resp.Body.Close() }()
-	data, err := io.ReadAll(io.LimitReader(resp.Body, 64<<20))
-	if err != nil {
-		return fmt.Errorf("read answer: %w", err)
-	}
-	if resp.StatusCode >= 400 {
-		return answerError(resp.StatusCode, data)
-	}
-	if out == nil || len(data) == 0 {
-		return nil
-	}
-	if err := json.Unmarshal(data, out); err != nil {
-		return fmt.Errorf("the answer is not what this version expects: %w", err)
-	}
-	return nil
-}
-
-func answerError(status int, data []byte) error {
-	var p struct {
-		Title  string `json:"title"`
-		Detail string `json:"detail"`
-		Errors []struct {
-			Message  string `json:"message"`
-			Location string `json:"location"`
-		} `json:"errors"`
-	}
-	text := strings.TrimSpace(string(data))
-	if json.Unmarshal(data, &p) == nil && p.Title != "" {
-		text = p.Title
-		if p.Detail != "" {
-			text = p.Detail
-		}
-		for _, e := range p.Errors {
-			text += fmt.Sprintf("\n  %s: %s", e.Location, e.Message)
-		}
-	}
-	code := exitFailure
-	if status == http.StatusServiceUnavailable || status == http.StatusGatewayTimeout {
-		code = exitUnavailable
-	}
-	return codedError{code, errors.New(text)}
 }

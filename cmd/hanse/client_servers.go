@@ -7,16 +7,15 @@ import (
 	"strings"
 
 	"github.com/hanse-mesh/hanse/internal/atomicfile"
-	"github.com/hanse-mesh/hanse/trust/token"
 )
 
 // knownServers is a file with the REST addresses that a federation's nodes were last seen at. The token that "server init" makes names
 // the first node only; with the file the command line goes on when that one is down.
 type knownServers struct{ path string }
 
-// serverMemory is the file of a token's federation, beside the operator's token file.
-func serverMemory(t token.Token, tokenFile string) knownServers {
-	return knownServers{filepath.Join(filepath.Dir(tokenFile), "servers-"+hex.EncodeToString(t.Pin[:min(8, len(t.Pin))]))}
+// serverMemory is the file of the federation whose root has the given SHA-256, in the folder of the credential.
+func serverMemory(pin []byte, dir string) knownServers {
+	return knownServers{filepath.Join(dir, "servers-"+hex.EncodeToString(pin[:min(8, len(pin))]))}
 }
 
 // load returns nothing when there is no file: then the token's addresses have to do.
@@ -30,7 +29,7 @@ func (k knownServers) load() []string {
 
 // save keeps what a node has just said. That it cannot be kept is no reason for a command to fail.
 func (k knownServers) save(servers string) {
-	if servers == "" || strings.Join(k.load(), ",") == servers {
+	if k.path == "" || servers == "" || strings.Join(k.load(), ",") == servers {
 		return
 	}
 	_ = atomicfile.Write(k.path, []byte(servers+"\n"), 0o600)

@@ -1,17 +1,14 @@
 package main
 
 import (
-	"path/filepath"
 	"slices"
 	"testing"
-
-	"github.com/hanse-mesh/hanse/trust/token"
 )
 
 func TestServersAreRemembered(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "operator.token")
-	one := serverMemory(token.Token{Pin: make([]byte, 32)}, file)
-	other := serverMemory(token.Token{Pin: []byte{1, 2, 3, 4, 5, 6, 7, 8, 9}}, file)
+	dir := t.TempDir()
+	one := serverMemory(make([]byte, 32), dir)
+	other := serverMemory([]byte{1, 2, 3, 4, 5, 6, 7, 8, 9}, dir)
 	if got := one.load(); got != nil {
 		t.Fatalf("before the first answer: %v", got)
 	}

@@ -10,10 +10,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
-
-	"github.com/spf13/cobra"
 )
 
 // version is set when a release is linked.
@@ -26,6 +23,14 @@ const (
 	exitUsage   = 2
 	// exitUnavailable means that nobody answered: trying again may help.
 	exitUnavailable = 3
+	exitNotFound    = 4
+	// exitConflict means that the object is not as the command takes it to be.
+	exitConflict = 5
+	exitDenied   = 6
+	// exitDifferences means that a comparison found some, a check found problems, or a wait ended before its time had come.
+	exitDifferences = 7
+	// exitInterrupted is 128 and the number of SIGINT, as shells count.
+	exitInterrupted = 130
 )
 
 // codedError carries the exit code of a failure to main.
@@ -46,77 +51,34 @@ func main() {
 	// Whoever asks a second time does not want to wait for the drain.
 	context.AfterFunc(ctx, stop)
 	err := newRootCommand().ExecuteContext(ctx)
+	interrupted := ctx.Err() != nil
 	stop()
-	os.Exit(report(err))
+	code := report(err)
+	if interrupted && code != exitOK {
+		code = exitInterrupted
+	}
+	os.Exit(code)
 }
 
-// report prints a failure and returns the process's exit code.
+// report prints a failure, unless it has been told already, and returns the process's exit code.
 func report(err error) int {
 	if err == nil {
 		return exitOK
 	}
-	fmt.Fprintf(os.Stderr, "hanse: %v\n", err)
+	switch {
+	case quiet(err):
+	case err == context.Canceled:
+		fmt.Fprintln(os.Stderr, "hanse: interrupted")
+	default:
+		fmt.Fprintf(os.Stderr, "hanse: %v\n", err)
+	}
+	return codeOf(err)
+}
+
+func codeOf(err error) int {
 	var coded codedError
 	if errors.As(err, &coded) {
 		return coded.code
 	}
 	return exitFailure
-}
-
-func newRootCommand() *cobra.Command {
-	root := &cobra.Command{
-		Use:   "hanse",
-		Short: "Federate services across clusters, sites and regions",
-		Long: `hanse joins clusters and VM sites into a federation: services find each other by one name, call each other over mutual TLS
-through Envoy, stay near when they can and fail over when they must.
-
-The same binary plays every role:
-  hanse server    a federation node: members, trust and policy (Raft), service catalog (gossip), REST API
-  hanse agent     one per site: joins outbound with a one-time token, programs the site's Envoys
-  hanse proxy     beside every Envoy: keeps the key, checks the workload, starts and drains Envoy
-  hanse ...       the command line of operators
-
-Every flag of a role can also be given as an environment variable (--data-dir is HANSE_DATA_DIR) or as a key of a YAML file
-(--config FILE). Flags win over the environment, the environment over the file.`,
-		Version:       version,
-		SilenceUsage:  true,
-		SilenceErrors: true,
-	}
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return usageError("%w\nsee '%s --help'", err, cmd.CommandPath())
-	})
-	root.PersistentFlags().String("config", "", "YAML file with the same keys as the flags")
-	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return applyConfig(cmd) }
-	root.AddCommand(newServerCommand(), newAgentCommand(), newProxyCommand())
-	root.AddCommand(newOperatorCommands()...)
-	root.AddCommand(newTrustCommand(), newGatewayCommand())
-	refuseUnknownCommands(root)
-	return root
-}
-
-// refuseUnknownCommands makes a command that only groups others say so when it is given something that is none of them: a misspelt
-// command in a script must not pass for a request for help.
-func refuseUnknownCommands(cmd *cobra.Command) {
-	for _, c := range cmd.Commands() {
-		refuseUnknownCommands(c)
-	}
-	cmd.SuggestionsMinimumDistance = 2
-	if cmd.Runnable() || !cmd.HasSubCommands() {
-		return
-	}
-	cmd.Args, cmd.DisableFlagsInUseLine = cobra.ArbitraryArgs, true
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if len(args) == 0 {
-			return cmd.Help()
-		}
-		return unknownCommand(cmd, args[0])
-	}
-}
-
-func unknownCommand(cmd *cobra.Command, name string) error {
-	hint := ""
-	if similar := cmd.SuggestionsFor(name); len(similar) > 0 {
-		hint = fmt.Sprintf("; did you mean %q?", strings.Join(similar, `" or "`))
-	}
-	return usageError("%s has no command %q%s\nsee '%s --help'", cmd.CommandPath(), name, hint, cmd.CommandPath())
 }

@@ -37,10 +37,16 @@ func TestOutputFormats(t *testing.T) {
 	if err != nil || !strings.HasPrefix(got, "{\n  \"a\": 1,\n") {
 		t.Errorf("the JSON is %s, %v", got, err)
 	}
-	got, err = printed("yaml", nil, table)
-	usage(t, err, "--output", "yaml")
-	if got != "" {
-		t.Errorf("an unknown format printed %q", got)
+	got, err = printed("yaml", map[string]any{"a": 1, "b": "<x>"}, table)
+	if err != nil || got != "a: 1\nb: <x>\n" {
+		t.Errorf("the YAML is %s, %v", got, err)
+	}
+	for _, format := range []string{"xml", "name"} {
+		got, err = printed(format, nil, table)
+		usage(t, err, "--output", format)
+		if got != "" {
+			t.Errorf("the format %s printed %q", format, got)
+		}
 	}
 }
 
@@ -79,7 +85,14 @@ func TestAnswersThatAreErrors(t *testing.T) {
 		want   string
 	}{
 		"a problem":     {422, `{"title":"Unprocessable Entity","status":422,"detail":"bad name"}`, exitFailure, "bad name"},
-		"title only":    {404, `{"title":"Not Found","status":404}`, exitFailure, "Not Found"},
+		"title only":    {404, `{"title":"Not Found","status":404}`, exitNotFound, "Not Found"},
+		"conflict":      {409, `{"title":"Conflict","detail":"others"}`, exitConflict, "others"},
+		"changed since": {412, `{"title":"Precondition Failed"}`, exitConflict, "Precondition Failed"},
+		"unknown":       {401, `{"title":"Unauthorized"}`, exitDenied, "Unauthorized"},
+		"not allowed":   {403, `{"title":"Forbidden"}`, exitDenied, "Forbidden"},
+		"too many":      {429, `{"title":"Too Many Requests"}`, exitUnavailable, "Too Many Requests"},
+		"with a remedy": {422, `{"title":"T","detail":"M: R","errors":[{"message":"M","location":"body.x","remedy":"R"}]}`, exitFailure, "M: R\n  body.x: M: R"},
+		"said once":     {422, `{"title":"T","detail":"body.x: M (and 1 more)","errors":[{"message":"M","location":"body.x"},{"message":"N"}]}`, exitFailure, "body.x: M\n  N"},
 		"with places":   {422, `{"title":"T","detail":"D","errors":[{"message":"M","location":"body.x"}]}`, exitFailure, "D\n  body.x: M"},
 		"plain text":    {502, "bad gateway\n", exitFailure, "bad gateway"},
 		"no leader":     {503, `{"title":"Service Unavailable","detail":"no leader"}`, exitUnavailable, "no leader"},

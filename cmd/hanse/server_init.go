@@ -78,8 +78,9 @@ func newServerInitCommand() *cobra.Command {
 // startFlags repeats what was set, in whatever way, of the flags that "hanse server" has too.
 func startFlags(cmd *cobra.Command) string {
 	var b strings.Builder
+	server := newServerCommand().Flags()
 	cmd.Flags().Visit(func(f *pflag.Flag) {
-		if cmd.Parent().Flags().Lookup(f.Name) != nil && f.Name != "help" {
+		if server.Lookup(f.Name) != nil && f.Name != "help" {
 			fmt.Fprintf(&b, " --%s %s", f.Name, f.Value)
 		}
 	})

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"encoding/json"
+	"strconv"
+	"time"
+
+	"github.com/hanse-mesh/hanse/api/model"
+)
+
+// logKinds are what has happened.
+func logKinds() []kind {
+	return []kind{
+		{name: "Event", plural: "events", short: []string{"ev"}, path: "/v1/events", filters: []string{"type", "kind", "name", "after"}, view: eventLayout().layout,
+			cursor: "after", after: func(raw json.RawMessage) (string, error) {
+				e, err := decodeObject[eventEntry](raw)
+				return strconv.FormatUint(e.Sequence, 10), err
+			}},
+		{name: "Audit", plural: "audit", path: "/v1/audit", filters: []string{"actor", "kind", "name", "after", "before"}, view: auditLayout().layout,
+			after: func(raw json.RawMessage) (string, error) {
+				e, err := decodeObject[model.AuditEntry](raw)
+				return e.At.UTC().Format(time.RFC3339Nano), err
+			}},
+	}
+}
+
+// eventEntry is what is shown of an event.
+type eventEntry struct {
+	Sequence uint64    `json:"sequence"`
+	At       time.Time `json:"at"`
+	Type     string    `json:"type"`
+	Phase    string    `json:"phase"`
+	Subject  model.Ref `json:"subject"`
+	Message  string    `json:"message"`
+}
+
+func eventLayout() typedLayout[eventEntry] {
+	return layoutOf(
+		[]string{"AT", "EVENT", "ABOUT", "MESSAGE"}, []string{"SEQUENCE"},
+		func(e eventEntry) string { return strconv.FormatUint(e.Sequence, 10) },
+		oneRow(func(e eventEntry) []any {
+			what := e.Type
+			if e.Phase != "" {
+				what += " " + string(e.Phase)
+			}
+			return []any{timeText(e.At), what, e.Subject, e.Message, e.Sequence}
+		}))
+}
+
+func auditLayout() typedLayout[model.AuditEntry] {
+	return layoutOf(
+		[]string{"INDEX", "AT", "WHO", "CHANGE", "OBJECT"}, []string{"CREDENTIAL", "FROM", "REQUEST"},
+		func(e model.AuditEntry) string { return strconv.FormatUint(e.Index, 10) },
+		oneRow(func(e model.AuditEntry) []any {
+			return []any{e.Index, timeText(e.At), actorName(e.Actor), auditChange(e), e.Ref,
+				e.Actor.Credential, e.Actor.Address, e.Actor.RequestID}
+		}))
+}
+
+func auditChange(e model.AuditEntry) string {
+	switch {
+	case e.Before == nil:
+		return "created"
+	case e.After == nil:
+		return "deleted"
+	default:
+		return "changed"
+	}
+}

@@ -1,0 +1,100 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hanse-mesh/hanse/api/model"
+)
+
+func newLeaveCommand(opts *operatorOptions) *cobra.Command {
+	var d deleteOptions
+	cmd := leaveCommand(opts, &d)
+	cmd.Use, cmd.Example = "leave CLUSTER", "  hanse leave eu-west\n  hanse leave eu-west --yes"
+	cmd.Long += `
+
+The command asks for the cluster's name first, unless it is given --yes.`
+	cmd.Flags().BoolVarP(&d.yes, "yes", "y", false, "do not ask")
+	return cmd
+}
+
+// newClusterRemoveCommand is "leave" for programs: it does not ask.
+func newClusterRemoveCommand(opts *operatorOptions) *cobra.Command {
+	d := deleteOptions{yes: true}
+	cmd := leaveCommand(opts, &d)
+	cmd.Use, cmd.Example = "remove NAME", "  hanse cluster remove eu-west\n  hanse cluster remove eu-west --dry-run"
+	return cmd
+}
+
+func leaveCommand(opts *operatorOptions, d *deleteOptions) *cobra.Command {
+	cmd := &cobra.Command{
+		Short: "End a cluster's membership: its services, bundle and agent stop counting at once",
+		Long: `The other clusters stop calling the cluster's services, and believe its certificates no longer; its agent is refused. To come back it
+needs a new token. Its own workloads go on calling each other. To stop calls without ending the membership, drain its gateways ('hanse
+proxy drain') or take its export rules out.`,
+		Args:              oneArg("the cluster's name, see 'hanse get clusters'"),
+		ValidArgsFunction: completeNames(opts, model.KindCluster),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := d.out.check(); err != nil {
+				return err
+			}
+			w, err := findWanted([]string{model.KindCluster, args[0]}, "")
+			if err != nil {
+				return err
+			}
+			return d.run(cmd, opts, []target{{w.kinds[0], args[0]}})
+		},
+	}
+	cmd.Flags().BoolVar(&d.dryRun, "dry-run", false, "have everything checked, but nothing done")
+	d.out.bind(cmd)
+	return cmd
+}
+
+func leaveWarning(cluster string) string {
+	return fmt.Sprintf("The membership of cluster %s ends: calls of its services from other clusters fail at once, and it needs a new token to come back.", cluster)
+}
+
+// confirm has the operator type a word. Where nobody can type, --yes is needed: a script must say that it means it.
+func confirm(cmd *cobra.Command, warning, word string) error {
+	in := cmd.InOrStdin()
+	if !canAsk(in) {
+		return usageError("%s\n--yes is needed where nobody can be asked", warning)
+	}
+	fmt.Fprintf(cmd.ErrOrStderr(), "%s\nType %s to go on: ", warning, word)
+	answer, err := readLine(cmd.Context(), in)
+	if err != nil {
+		return err
+	}
+	if strings.TrimSpace(answer) != word {
+		return errors.New("not confirmed: nothing was done")
+	}
+	return nil
+}
+
+// readLine reads a line, and gives up when ctx ends; the line that comes later is lost with the process.
+func readLine(ctx context.Context, in io.Reader) (string, error) {
+	type line struct {
+		text string
+		err  error
+	}
+	read := make(chan line, 1)
+	go func() {
+		text, err := bufio.NewReader(io.LimitReader(in, 1<<10)).ReadString('\n')
+		if errors.Is(err, io.EOF) {
+			err = nil
+		}
+		read <- line{text, err}
+	}()
+	select {
+	case l := <-read:
+		return l.text, l.err
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
+}
