@@ -1,6 +1,9 @@
 package model
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 func TestFederationIdentities(t *testing.T) {
 	if name, ok := NodeOfID("acme", NodeID("acme", "n1")); !ok || name != "n1" {
@@ -19,5 +22,26 @@ func TestFederationIdentities(t *testing.T) {
 	}
 	if name, ok := ClusterOfID("acme", NodeID("acme", "n1")); ok {
 		t.Errorf("a node counts as the agent of %q", name)
+	}
+}
+
+func TestOperatorIdentities(t *testing.T) {
+	for _, name := range []string{"ann", "Ann.Smith-2", "a_b", "...", strings.Repeat("a", 64)} {
+		if got, ok := OperatorOfID("acme", OperatorID("acme", name)); !ok || got != name {
+			t.Errorf("%q: %q, %v", name, got, ok)
+		}
+	}
+	for _, name := range []string{"", ".", "..", "a/b", "ann@example.org", "a b", "ä", "a\n", "a%2e", strings.Repeat("a", 65)} {
+		if got, ok := OperatorOfID("acme", OperatorID("acme", name)); ok {
+			t.Errorf("%q counts as operator %q", name, got)
+		}
+	}
+	for _, id := range []string{NodeID("acme", "n1"), AgentID("acme", "n1"), OperatorID("other", "ann"), "spiffe://acme/operators/ann"} {
+		if got, ok := OperatorOfID("acme", id); ok {
+			t.Errorf("%q counts as operator %q", id, got)
+		}
+	}
+	if name, ok := NodeOfID("acme", OperatorID("acme", "n1")); ok {
+		t.Errorf("an operator counts as node %q", name)
 	}
 }

@@ -31,8 +31,8 @@ type RoleBindingSpec struct {
 type Subject struct {
 	// Kind is "certificate", "user" or "group".
 	Kind string `json:"kind" enum:"certificate,user,group"`
-	// Name is the common name of a certificate of the federation's operators, or what the provider's claim says.
-	Name string `json:"name" minLength:"1" maxLength:"256" pattern:"^[^\\x00-\\x1f]*$" example:"ana" doc:"The common name of a certificate, or what the provider's claim says"`
+	// Name is that of a certificate spiffe://FEDERATION/operator/NAME, or what the provider's claim says.
+	Name string `json:"name" minLength:"1" maxLength:"256" pattern:"^[^\\x00-\\x1f]*$" example:"ana" doc:"The name in the certificate spiffe://FEDERATION/operator/NAME, or what the provider's claim says"`
 	// Provider is the IdentityProvider that vouches for a user or group.
 	Provider string `json:"provider,omitempty" maxLength:"63" pattern:"^([a-z0-9]([-a-z0-9]*[a-z0-9])?)?$" doc:"The identity provider that vouches for a user or group; none for a certificate"`
 }
@@ -103,6 +103,9 @@ func (b RoleBinding) Validate(known []string) (warnings []string, err error) {
 		at := fmt.Sprintf("spec.subjects[%d]", i)
 		if err := s.validate(at); err != nil {
 			return nil, err
+		}
+		if s.Kind == SubjectCertificate && model.ValidateOperator("name", s.Name) != nil {
+			warnings = append(warnings, fmt.Sprintf("%s.name: no certificate of an operator can have the name %.80q", at, s.Name))
 		}
 		if s.Provider != "" {
 			warnings = append(warnings, unknown(at+".provider", "identity provider", []string{s.Provider}, known)...)

@@ -57,6 +57,10 @@ spec: {issuer: https://login.example.org, audiences: [hanse], jwksUrl: https://l
 	if warnings, err := docs[0].Validate([]string{"korp"}); err != nil || len(warnings) != 1 || !strings.Contains(warnings[0], `did you mean "korp"`) {
 		t.Errorf("%v %q", err, warnings)
 	}
+	other := RoleBinding{Name: "x", Spec: RoleBindingSpec{Role: "viewer", Subjects: []Subject{{Kind: SubjectCertificate, Name: "ann.smith"}, {Kind: SubjectCertificate, Name: "a@b"}}}}
+	if warnings, err := other.Validate(nil); err != nil || len(warnings) != 1 || !strings.Contains(warnings[0], "spec.subjects[1].name") {
+		t.Errorf("%v %q", err, warnings)
+	}
 	for doc, says := range map[string]string{
 		"{kind: RoleBinding, name: x, spec: {role: king, subjects: [{kind: certificate, name: a}]}}":                   "spec.role",
 		"{kind: RoleBinding, name: x, spec: {role: admin, namespaces: [a], subjects: [{kind: certificate, name: a}]}}": "an admin has no limit",

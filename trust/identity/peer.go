@@ -2,6 +2,7 @@ package identity
 
 import (
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -35,9 +36,27 @@ func (s *Source) VerifyPeer(ctx context.Context, grace time.Duration) (spiffeid.
 	if err != nil {
 		return spiffeid.ID{}, nil, err
 	}
+	id, err := s.judge(certs, grace)
+	if err != nil {
+		return spiffeid.ID{}, nil, err
+	}
+	return id, certs[0], nil
+}
+
+// VerifyState verifies the client certificate of a connection whose server does not judge certificates in the handshake, by the roots
+// and the time of this moment. Errors are ErrNoPeer, a *TimeError, or say why the chain does not count.
+func (s *Source) VerifyState(state tls.ConnectionState) (spiffeid.ID, error) {
+	if len(state.PeerCertificates) == 0 {
+		return spiffeid.ID{}, ErrNoPeer
+	}
+	return s.judge(state.PeerCertificates, 0)
+}
+
+// judge verifies a chain now; its leaf may have expired up to grace ago.
+func (s *Source) judge(certs []*x509.Certificate, grace time.Duration) (spiffeid.ID, error) {
 	h := s.current()
 	if h == nil {
-		return spiffeid.ID{}, nil, errNoCertificate
+		return spiffeid.ID{}, errNoCertificate
 	}
 	now := s.clock.Now()
 	id, err := h.trust.verify(certs, now)
@@ -45,9 +64,9 @@ func (s *Source) VerifyPeer(ctx context.Context, grace time.Duration) (spiffeid.
 		err = checkTime(certs[0], now, grace)
 	}
 	if err != nil {
-		return spiffeid.ID{}, nil, err
+		return spiffeid.ID{}, err
 	}
-	return id, certs[0], nil
+	return id, nil
 }
 
 func peerCertificates(ctx context.Context) ([]*x509.Certificate, error) {

@@ -19,6 +19,10 @@ type ServerOptions struct {
 	RequireClient bool
 	// Match, when set, decides which identities may connect.
 	Match func(spiffeid.ID) error
+	// DeferCertificate leaves a client's certificate to Source.VerifyState: who shows one that does not count learns why in the protocol's
+	// own words, and may go on by another credential. Handlers of such a server must call VerifyState before they believe it; Match must be
+	// nil. The federation's roots are named to the client, so that a browser offers nothing else.
+	DeferCertificate bool
 	// DeferTime leaves the time of a client's certificate to Source.VerifyPeer, which can tell the client why it is refused and may
 	// grant grace to an expired one. Handlers of such a server must call VerifyPeer, never PeerID alone.
 	DeferTime bool
@@ -62,6 +66,10 @@ func (s *Source) ServerTLS(o ServerOptions) *tls.Config {
 		}
 		return nil, errNoCertificate
 	}
+	if o.DeferCertificate {
+		c.ClientCAs = s.roots()
+		return c
+	}
 	c.VerifyConnection = func(state tls.ConnectionState) error {
 		if len(state.PeerCertificates) == 0 && !o.RequireClient {
 			return nil
@@ -69,6 +77,14 @@ func (s *Source) ServerTLS(o ServerOptions) *tls.Config {
 		return s.accept(state.PeerCertificates, o.Match, o.DeferTime)
 	}
 	return c
+}
+
+// roots are those held at this moment; nil before the first Set.
+func (s *Source) roots() *x509.CertPool {
+	if h := s.current(); h != nil {
+		return h.trust.roots
+	}
+	return nil
 }
 
 func (s *Source) accept(certs []*x509.Certificate, match func(spiffeid.ID) error, deferTime bool) error {
