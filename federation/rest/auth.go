@@ -1,18 +1,16 @@
 package rest
 
 import (
-	"cmp"
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
-	"github.com/hanse-mesh/hanse/api/model"
-	"github.com/hanse-mesh/hanse/federation/access"
 	"github.com/hanse-mesh/hanse/federation/state"
-	"github.com/hanse-mesh/hanse/trust/token"
 )
 
 // describes tells requests that read the description of the API, which holds nothing of the federation.
@@ -21,7 +19,7 @@ func describes(r *http.Request) bool {
 	return reads(r) && (strings.HasPrefix(path, "/openapi") || strings.HasPrefix(path, "/schemas/") || path == "/docs")
 }
 
-// authenticate gives the API's description to everybody, and api to holders of an operator token.
+// authenticate gives the API's description to everybody, and api to whom it recognises.
 func (s *service) authenticate(description, api http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
@@ -31,39 +29,38 @@ func (s *service) authenticate(description, api http.Handler) http.Handler {
 			// Nobody can be told from anybody else yet: to refuse a good credential would be wrong.
 			writeUnavailable(w, "this node has not received the federation's state yet: a majority of the nodes must be up; try again")
 		default:
-			caller, reason := s.checkOperator(r)
-			if reason != "" {
-				w.Header().Set("WWW-Authenticate", `Bearer realm="hanse"`)
-				writeProblem(w, http.StatusUnauthorized, reason)
+			who, refused := s.recognise(r, s.sourceOf(r))
+			if refused != nil {
+				refused.write(w)
 				return
 			}
-			api.ServeHTTP(w, r.WithContext(withCaller(r.Context(), caller)))
+			api.ServeHTTP(w, r.WithContext(withCaller(r.Context(), who)))
 		}
 	})
 }
 
-// checkOperator finds out who sends a request, or why that is nobody.
-func (s *service) checkOperator(r *http.Request) (caller access.Caller, reason string) {
-	scheme, text, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	if !strings.EqualFold(scheme, "Bearer") {
-		return caller, "no credential: send the operator token as 'Authorization: Bearer hanse-operator-1...'"
+// refusal is why a request is not let in.
+type refusal struct {
+	status int
+	detail string
+	// shown is whether there was a credential at all, after how long the caller shall wait before it tries again.
+	shown bool
+	after time.Duration
+}
+
+func (f *refusal) write(w http.ResponseWriter) {
+	if f.status == http.StatusUnauthorized {
+		challenge := `Bearer realm="hanse"`
+		if f.shown {
+			// RFC 6750, 3.1.
+			challenge += `, error="invalid_token"`
+		}
+		w.Header().Set("WWW-Authenticate", challenge)
 	}
-	t, err := token.Parse(text)
-	if err != nil {
-		return caller, err.Error()
+	if f.after > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int((f.after+time.Second-1)/time.Second)))
 	}
-	if t.Kind != model.TokenOperator {
-		return caller, "this is a " + string(t.Kind) + " token; the API takes operator tokens"
-	}
-	held, err := s.Consensus.View().CheckToken(t.ID, token.Hash(t.Secret), model.TokenOperator, s.Clock.Now())
-	if err != nil {
-		return caller, err.Error()
-	}
-	credential := "token " + held.ID
-	return access.Caller{
-		Actor:  model.Actor{Name: cmp.Or(held.Label, credential), Credential: credential, Address: r.RemoteAddr},
-		Grants: []access.Grant{access.OfToken(held)},
-	}, ""
+	writeProblem(w, f.status, f.detail)
 }
 
 // problem is an RFC 9457 problem for answers that are given before the API's own handlers.

@@ -20,6 +20,7 @@ import (
 	"github.com/hanse-mesh/hanse/federation/state"
 	"github.com/hanse-mesh/hanse/internal/clock"
 	"github.com/hanse-mesh/hanse/trust/bundle"
+	"github.com/hanse-mesh/hanse/trust/oidc"
 	"github.com/hanse-mesh/hanse/trust/token"
 )
 
@@ -45,6 +46,7 @@ type group struct {
 	nodes                  map[string]http.Handler
 	forwarded              []*http.Request
 	operator               token.Token
+	people                 *people
 }
 
 func newGroup(t *testing.T) *group {
@@ -53,6 +55,7 @@ func newGroup(t *testing.T) *group {
 		live: &live{connected: map[model.ClusterName]bool{}, alive: map[string]bool{}, refused: map[model.ClusterName][]string{}},
 	}
 	g.live.now, g.live.feeds = g.clock.Now, map[model.ClusterName]rest.LiveFeed{}
+	g.people = newPeople(t, g.clock)
 	g.state = state.New(bundle.Accept)
 	g.operator = g.token(model.TokenOperator, 1)
 	g.apply(state.InitFederation{Name: "acme", Root: []byte("root"), Node: node("lead", "eu"), OperatorToken: kept(g.operator)})
@@ -66,6 +69,7 @@ func (g *group) serve(limits rest.Limits) {
 	for _, name := range []string{"lead", "follow"} {
 		g.nodes[name] = rest.New(rest.Config{
 			Node: name, Version: "v0", Consensus: member{g, name}, Catalog: g.catalog, Live: g.live, Forward: g.forward, Mint: g.mint,
+			Certificates: g.people, Providers: oidc.New(oidc.Config{Clock: g.clock, Logger: slog.New(slog.DiscardHandler)}),
 			Limits: limits, BundleRule: bundle.Accept, Clock: g.clock, Logger: slog.New(slog.DiscardHandler),
 		})
 	}
@@ -102,9 +106,13 @@ func (g *group) apply(c state.Command) state.Result {
 	return r
 }
 
+// forward sends a request on as a node does: over a connection of its own, on which it shows its own certificate.
 func (g *group) forward(w http.ResponseWriter, r *http.Request, to model.Node) {
 	g.forwarded = append(g.forwarded, r.Clone(context.Background()))
-	g.nodes[to.Name].ServeHTTP(w, r)
+	sent := r.Clone(context.Background())
+	sent.RemoteAddr = "10.0.0.2:40000"
+	g.people.shows(model.NodeID("acme", "follow"))(sent)
+	g.nodes[to.Name].ServeHTTP(w, sent)
 }
 
 // mint makes tokens with the seeds 100, 101, …

@@ -22,7 +22,7 @@ func described(op huma.Operation, description string) huma.Operation {
 // anywhere are the statuses with which every operation may be refused, and onWrites those of operations that change something.
 var (
 	anywhere = []int{
-		http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusUnprocessableEntity, http.StatusTooManyRequests,
+		http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusMisdirectedRequest, http.StatusUnprocessableEntity, http.StatusTooManyRequests,
 		http.StatusInternalServerError, http.StatusServiceUnavailable,
 	}
 	onWrites = []int{
@@ -40,6 +40,7 @@ func describeOperation(doc *huma.OpenAPI, op *huma.Operation) {
 		statuses = append(statuses[:len(statuses):len(statuses)], http.StatusNotFound)
 	}
 	delete(op.Responses, "default")
+	op.Responses["307"] = &huma.Response{Description: "It needs the leader, and only the holder of a certificate can show it there"}
 	for _, status := range statuses {
 		code := strconv.Itoa(status)
 		if op.Responses[code] == nil {
@@ -63,6 +64,8 @@ func describeHeaders(code string, r *huma.Response) {
 	}
 	add(RequestIDHeader, huma.TypeString, "The request's name, also in logs and in the audit log")
 	switch code {
+	case "307":
+		add("Location", huma.TypeString, "The same request to the leader")
 	case "401":
 		add("WWW-Authenticate", huma.TypeString, "How to show a credential")
 		return

@@ -17,6 +17,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"github.com/hanse-mesh/hanse/api/model"
+	"github.com/hanse-mesh/hanse/federation/access"
 	"github.com/hanse-mesh/hanse/federation/catalog"
 	"github.com/hanse-mesh/hanse/federation/state"
 )
@@ -82,6 +83,9 @@ type Config struct {
 	Forward   Forward
 	// Mint makes a token's secret and its text for operators.
 	Mint Mint
+	// Certificates and Providers judge what the state cannot judge alone; without one, its kind of credential is not taken.
+	Certificates Certificates
+	Providers    Providers
 	// BundleRule is the state's own, for what is only tried.
 	BundleRule state.BundleRule
 	Limits     Limits
@@ -95,7 +99,8 @@ type Mint func(kind model.TokenKind, v *state.View) (kept model.Token, text stri
 type service struct {
 	Config
 	// schemas are those of the description.
-	schemas huma.Registry
+	schemas  huma.Registry
+	attempts attempts
 }
 
 const schemaPrefix = "#/components/schemas/"
@@ -105,11 +110,11 @@ func New(cfg Config) http.Handler {
 	cfg.Limits = cfg.Limits.filled()
 	mux := http.NewServeMux()
 	api := humago.New(mux, description(cfg.Version))
-	s := &service{Config: cfg, schemas: api.OpenAPI().Components.Schemas}
+	s := &service{Config: cfg, schemas: api.OpenAPI().Components.Schemas, attempts: attempts{held: access.NewAttempts()}}
 	api.UseMiddleware(strictQuery(api), strictBody(api))
 	for _, register := range []func(huma.API){
 		s.registerStatus, s.registerMembers, s.registerTokens, s.registerServices, s.registerSites, s.registerTrust, s.registerPolicies,
-		s.registerApply, s.registerAudit, s.registerWhoami,
+		s.registerApply, s.registerAudit, s.registerWhoami, s.registerCertificates,
 	} {
 		register(api)
 	}

@@ -66,7 +66,7 @@ func (s *service) haveLeaderServe(w http.ResponseWriter, r *http.Request, next h
 			writeUnavailable(w, "the leader's address is not known yet; try again")
 			return
 		}
-		s.sendOn(w, r, node)
+		s.toLeader(w, r, node)
 	}
 }
 
