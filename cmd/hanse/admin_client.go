@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// adminSocketName is the socket in the data folder of an agent or a proxy by which this machine's operator talks to it.
+// adminSocketName is the socket in the data folder of a node, an agent or a proxy by which this machine's operator talks to it.
 const adminSocketName = "admin.sock"
 
 // adminTimeout bounds one request to an admin socket.

@@ -88,12 +88,15 @@ func healthHandler(ready readiness, r *prometheus.Registry, notes ...readiness) 
 	return mux
 }
 
-// serveHTTP serves until ctx ends, then lets requests finish for a moment.
-func serveHTTP(ctx context.Context, l net.Listener, h http.Handler) error {
+// serveHTTP serves until ctx ends, then lets requests finish for a moment. Changes are made to the server before it begins.
+func serveHTTP(ctx context.Context, l net.Listener, h http.Handler, changes ...func(*http.Server)) error {
 	srv := &http.Server{
 		Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
 		// What a client does wrong in its TLS handshake is the client's to know.
 		ErrorLog: log.New(io.Discard, "", 0),
+	}
+	for _, change := range changes {
+		change(srv)
 	}
 	done := make(chan error, 1)
 	go func() { done <- srv.Serve(l) }()

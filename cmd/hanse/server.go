@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"sync/atomic"
@@ -42,7 +43,11 @@ Nodes vote unless they join with --replica. A replica has all that a voter has a
 go to the leader from either. Add replicas in further regions and where many agents are: they make no change slower, and what they
 hold survives with them, but they count for no majority. A federation takes at most seven voters.
 
-Ports: 7700 agents and nodes, 7701 REST API, 7702 Raft, 7703 gossip, 7704 health and metrics (loopback).`,
+Ports: 7700 agents and nodes, 7701 REST API, 7702 Raft, 7703 gossip, 7704 health and metrics (loopback).
+
+The REST API is also served on the socket DATA_DIR/admin.sock, which only this node's user and root can open: whoever can is an admin there,
+without a token. When no admin's token is left, make one on the leader's machine (the other nodes say which it is):
+  hanse --socket /var/lib/hanse/server/admin.sock token create operator --role admin`,
 		Example: `  hanse server init --federation example.org --region eu
   hanse server --region eu
   hanse server --region us --join hanse-node-1.…
@@ -73,7 +78,7 @@ type serverParts struct {
 	clock   clock.Clock
 	logger  *slog.Logger
 
-	raft, grpcListener, restListener, health net.Listener
+	raft, grpcListener, restListener, health, socket net.Listener
 
 	consensus *consensus.Node
 	store     *gossip.Store
@@ -102,6 +107,7 @@ func runServer(ctx context.Context, opts serverOptions, logger *slog.Logger) err
 		return err
 	}
 	p.measure()
+	api := p.restHandler()
 	calls := newByCertificate(p.identity.ServerTLS(identity.ServerOptions{DeferTime: true}), p.server.Register)
 	logger.Info("federation node starts", "node", node.Name, "federation", p.own.Federation, "grpc", node.GRPCAddress, "rest", node.RESTAddress)
 	return run.Group(ctx,
@@ -115,7 +121,10 @@ func runServer(ctx context.Context, opts serverOptions, logger *slog.Logger) err
 		func(ctx context.Context) error { return calls.serve(ctx, p.grpcListener) },
 		func(ctx context.Context) error {
 			l := tls.NewListener(p.restListener, restTLS(p.identity))
-			return serveHTTP(ctx, l, p.restHandler())
+			return serveHTTP(ctx, l, api)
+		},
+		func(ctx context.Context) error {
+			return serveHTTP(ctx, p.socket, api, func(s *http.Server) { s.ConnContext = p.ownerOfSocket })
 		},
 		func(ctx context.Context) error {
 			return serveHTTP(ctx, p.health, healthHandler(p.notReady, p.registry))
@@ -169,7 +178,9 @@ func (p *serverParts) listen() error {
 		}
 		*l.to = opened
 	}
-	return nil
+	var err error
+	p.socket, err = listenSocket(filepath.Join(p.opts.dataDir, adminSocketName))
+	return err
 }
 
 // assemble opens the log and puts the parts together.

@@ -61,10 +61,14 @@ type foundingToken struct {
 	SecretHash []byte          `json:"secretHash"`
 	CreatedAt  time.Time       `json:"createdAt"`
 	ExpiresAt  time.Time       `json:"expiresAt"`
+	Role       model.Role      `json:"role,omitempty"`
+	Label      string          `json:"label,omitempty"`
 }
 
 func (t foundingToken) model() model.Token {
-	return model.Token{ID: t.ID, Kind: t.Kind, SecretHash: t.SecretHash, CreatedAt: t.CreatedAt, ExpiresAt: t.ExpiresAt}
+	return model.Token{
+		ID: t.ID, Kind: t.Kind, SecretHash: t.SecretHash, CreatedAt: t.CreatedAt, ExpiresAt: t.ExpiresAt, Role: t.Role, Label: t.Label,
+	}
 }
 
 func issuingName(node string) string { return "Hanse issuing CA of " + node }

@@ -60,6 +60,9 @@ func TestFoundingRoundTrip(t *testing.T) {
 	if held := first.OperatorToken; held.ID != operator.ID || held.Kind != model.TokenOperator || !bytes.Equal(held.SecretHash, token.Hash(operator.Secret)) || !held.ExpiresAt.IsZero() {
 		t.Errorf("the operator's token is not the one that the log begins with: %+v", held)
 	}
+	if held := first.OperatorToken; held.Role != model.RoleAdmin || held.Label == "" {
+		t.Errorf("the first operator is no admin with a name: %+v", held)
+	}
 	if !bytes.Equal(operator.Pin, pinOf(first.Root)) || operator.Addresses[0] != node.RESTAddress {
 		t.Errorf("the operator's token leads elsewhere: %+v", operator)
 	}

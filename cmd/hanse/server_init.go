@@ -31,6 +31,8 @@ const (
 	firstNodeTokenTTL = 24 * time.Hour
 	// firstNodeTokens is how many nodes "server init" invites: with itself they are three, which survive the loss of one.
 	firstNodeTokens = 2
+	// firstOperator is how the audit log calls the holder of the first operator token.
+	firstOperator = "first-admin"
 )
 
 // foundingReport is what "server init" prints.
@@ -99,7 +101,8 @@ Add two more nodes, each with a token of its own (valid for %s):
 		fmt.Fprintf(w, "  hanse server --name NAME --region REGION --join %s\n", t)
 	}
 	fmt.Fprintf(w, `
-Your operator token is in %s: with it, '%s' works from here once the node runs.
+Your operator token, an admin's, is in %s: with it, '%s' works from here once the node runs.
+If it is lost, the socket admin.sock in --data-dir lets you make another: see 'hanse server --help'.
 The root key is in %s. Move it to a safe place offline; no server needs it.
 `, made.OperatorTokenFile, statusCommand(made.OperatorTokenFile), made.RootKeyFile)
 }
@@ -190,7 +193,9 @@ func foundTokens(dir, federation string, node model.Node, root *ca.Authority, no
 	if err != nil {
 		return foundingReport{}, err
 	}
-	begin := founding{Root: root.Root(), Operator: keptToken(operator, now, time.Time{})}
+	first := keptToken(operator, now, time.Time{})
+	first.Role, first.Label = model.RoleAdmin, firstOperator
+	begin := founding{Root: root.Root(), Operator: first}
 	made := foundingReport{Federation: federation, OperatorTokenFile: tokenFile, RootKeyFile: rootKeyFile}
 	for range firstNodeTokens {
 		t, err := token.New(model.TokenNode, rand.Reader, federation, pin, []string{node.GRPCAddress})

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
-	"crypto/tls"
 	"crypto/x509"
 	"net/http"
 	"path/filepath"
@@ -17,23 +16,16 @@ import (
 	"github.com/hanse-mesh/hanse/federation/server"
 	"github.com/hanse-mesh/hanse/federation/state"
 	"github.com/hanse-mesh/hanse/trust/bundle"
-	"github.com/hanse-mesh/hanse/trust/identity"
+	"github.com/hanse-mesh/hanse/trust/oidc"
 	"github.com/hanse-mesh/hanse/trust/token"
 )
-
-// restTLS serves the REST API: operators prove themselves by token, so client certificates are not asked for.
-func restTLS(src *identity.Source) *tls.Config {
-	c := src.ServerTLS(identity.ServerOptions{})
-	c.ClientAuth = tls.NoClientCert
-	c.NextProtos = []string{"http/1.1"}
-	return c
-}
 
 func (p *serverParts) restHandler() http.Handler {
 	leader := &forwarder{identity: p.identity, federation: p.own.Federation, logger: p.logger}
 	return rest.New(rest.Config{
 		Node: p.node.Name, Version: version, Consensus: p.consensus, Catalog: p.store, Live: liveView{p},
 		Forward: leader.forward, Mint: p.mint, BundleRule: bundle.Accept, Clock: p.clock, Logger: p.logger,
+		Certificates: restCertificates{p.identity, p.issuing}, Providers: oidc.New(oidc.Config{Clock: p.clock, Logger: p.logger}),
 	})
 }
 
