@@ -210,7 +210,7 @@ func (p *serverParts) assemble() error {
 		Node: p.node, Consensus: p.consensus, Store: p.store, Subscribe: func() server.Subscription { return p.store.Subscribe() },
 		Issuer: nodeIssuer{p.issuing}, Peers: p.identity, Sync: p.mesh.ServeSync,
 		DialNode: p.dialNode,
-		Group:    p.group, Reachable: p.reachable, GossipKeys: p.own.GossipKeys,
+		Group:    p.group, Dismiss: p.dismiss, Reachable: p.reachable, GossipKeys: p.own.GossipKeys,
 		Clock: p.clock, Logger: p.logger,
 	})
 	return nil

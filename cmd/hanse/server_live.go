@@ -90,6 +90,17 @@ func (l liveView) Age() (time.Duration, bool) {
 	return max(0, l.p.clock.Now().Sub(at)), known
 }
 
+// dismiss takes a node that the state has forgotten out of the Raft group. The barrier makes sure that the state has not just got to know it.
+func (p *serverParts) dismiss(ctx context.Context, name string) error {
+	if err := p.consensus.Barrier(ctx); err != nil {
+		return err
+	}
+	if _, known := p.consensus.View().Nodes[name]; known {
+		return nil
+	}
+	return p.consensus.RemoveServer(ctx, name)
+}
+
 // group is the Raft group as this node knows it.
 func (p *serverParts) group() map[string]server.GroupMember {
 	out := map[string]server.GroupMember{}

@@ -88,7 +88,7 @@ func TestTheDescriptionNeedsNoCredential(t *testing.T) {
 		t.Errorf("openapi %q, schemes %v", doc.OpenAPI, doc.Components.SecuritySchemes)
 	}
 	for path, methods := range map[string]string{
-		"/v1/status": "get", "/v1/services": "get", "/v1/services/{namespace}/{name}": "get", "/v1/nodes": "get", "/v1/nodes/{name}": "get",
+		"/v1/status": "get", "/v1/services": "get", "/v1/services/{namespace}/{name}": "get", "/v1/nodes": "get", "/v1/nodes/{name}": "get delete",
 		"/v1/clusters": "get", "/v1/clusters/{name}": "get delete", "/v1/tokens": "get post", "/v1/tokens/{id}": "get delete",
 		"/v1/gateways": "get", "/v1/verdicts": "get", "/v1/workloads": "get", "/v1/trust-domains": "get", "/v1/trust-domains/{domain}": "get",
 		"/v1/failover-policies": "get", "/v1/failover-policies/{name}": "get put delete",

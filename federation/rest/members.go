@@ -72,6 +72,9 @@ func (s *service) registerMembers(api huma.API) {
 	huma.Register(api, described(remove, "Its services, bundle and agent stop counting at once. The tokens by which it came are revoked."), s.removeCluster)
 	huma.Register(api, operation(tag, "list-nodes", http.MethodGet, nodesPath, "List the federation nodes by name"), s.listNodes)
 	huma.Register(api, operation(tag, "get-node", http.MethodGet, nodesPath+"/{name}", "Get a federation node"), s.getNode)
+	forget := operation(tag, "remove-node", http.MethodDelete, nodesPath+"/{name}", "Forget a federation node that has stopped")
+	huma.Register(api, described(forget, "It leaves the Raft group, and counts for no majority any more. A node that still answers must be stopped first. "+
+		"A node of the same name joins again with a new token and an empty data folder."), s.removeNode)
 }
 
 // RegionOption limits a list to one region.
@@ -131,6 +134,21 @@ func (s *service) getNode(_ context.Context, in *struct {
 		}
 	}
 	return nil, missing("node", in.Name)
+}
+
+func (s *service) removeNode(ctx context.Context, in *struct {
+	NameInPath
+	WriteOptions
+}) (*writtenAnswer, error) {
+	if err := callerOf(ctx).May(access.Administer, nil); err != nil {
+		return nil, huma.Error403Forbidden(err.Error())
+	}
+	if in.Name == s.Node || s.Live.Alive()[in.Name] {
+		return nil, huma.Error409Conflict("node " + in.Name + " still answers: stop its process first, then remove it")
+	}
+	return s.write(ctx, write{
+		command: state.RemoveNode{Name: in.Name}, verb: access.Administer, on: model.Ref{Kind: model.KindNode, Name: in.Name}, options: in.WriteOptions,
+	})
 }
 
 func (s *service) clusters() []ClusterView {

@@ -215,3 +215,21 @@ func TestTheOutageBudgetIsTheShortest(t *testing.T) {
 		g.clock.Advance(2 * time.Minute)
 	}
 }
+
+func TestANodeThatHasStoppedIsForgotten(t *testing.T) {
+	g := newGroup(t)
+	g.live.alive["follow"] = true
+	var one rest.NodeView
+	g.do("lead", http.MethodGet, "/v1/nodes/follow", "").ok(http.StatusOK, &one)
+	if one.Name != "follow" || !one.Alive || one.Leader {
+		t.Errorf("follow is %+v", one)
+	}
+	g.do("lead", http.MethodDelete, "/v1/nodes/follow", "").problem(http.StatusConflict, "stop its process first")
+	g.do("lead", http.MethodDelete, "/v1/nodes/lead", "").problem(http.StatusConflict, "lead still answers")
+	g.live.alive["follow"] = false
+	g.do("lead", http.MethodDelete, "/v1/nodes/follow?dryRun=true", "").ok(http.StatusOK, nil)
+	g.do("lead", http.MethodGet, "/v1/nodes/follow", "").ok(http.StatusOK, nil)
+	g.do("lead", http.MethodDelete, "/v1/nodes/follow", "").ok(http.StatusOK, nil)
+	g.do("lead", http.MethodGet, "/v1/nodes/follow", "").problem(http.StatusNotFound, "follow")
+	g.do("lead", http.MethodDelete, "/v1/nodes/follow", "").problem(http.StatusNotFound, "follow")
+}

@@ -75,6 +75,14 @@ func (r *raft) add(name string, m GroupMember) error {
 	return nil
 }
 
+// dismiss takes a node out of the group.
+func (r *raft) dismiss(_ context.Context, name string) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.group, name)
+	return nil
+}
+
 func (r *raft) Group() map[string]GroupMember {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -137,8 +137,8 @@ func (f *federation) start(name string) *node {
 		DialNode: func(_ context.Context, address string) (*grpc.ClientConn, error) {
 			return grpc.NewClient(address, grpc.WithTransportCredentials(credentials.NewTLS(n.identity.ClientTLS(identity.MatchNode("acme", "")))))
 		},
-		Sync:       func(hansev1.NodeService_SyncServer) error { return status.Error(codes.OK, "") },
-		Group:      f.raft.Group,
+		Sync:  func(hansev1.NodeService_SyncServer) error { return status.Error(codes.OK, "") },
+		Group: f.raft.Group, Dismiss: f.raft.dismiss,
 		Reachable:  func(context.Context, string) error { return nil },
 		GossipKeys: [][]byte{[]byte("gossip key")},
 		Clock:      f.clock, Logger: slog.New(slog.DiscardHandler),

@@ -102,6 +102,8 @@ type Config struct {
 	Sync func(hansev1.NodeService_SyncServer) error
 	// Group is the Raft configuration by node, as this node knows it.
 	Group func() map[string]GroupMember
+	// Dismiss takes a node out of the Raft group, unless the state, with all that is committed, knows the node after all.
+	Dismiss func(ctx context.Context, name string) error
 	// Reachable returns nil when something accepts connections at a Raft address.
 	Reachable func(ctx context.Context, address string) error
 	// GossipKeys are told to nodes that join, the primary first.

@@ -31,7 +31,7 @@ type GroupMember struct {
 }
 
 // keepGroup brings the nodes of the state into the Raft group, each in its role, once its Raft address answers: a voter that does not
-// would weaken the quorum for as long as it is away. Only the leader acts.
+// would weaken the quorum for as long as it is away. Nodes that the state has forgotten leave the group. Only the leader acts.
 func (s *Server) keepGroup(ctx context.Context) error {
 	for {
 		if s.leads() {
@@ -60,6 +60,26 @@ func (s *Server) completeGroup(ctx context.Context) {
 			return
 		}
 		s.bringIn(ctx, n)
+	}
+	s.dismissForgotten(ctx, group)
+}
+
+// dismissForgotten has those leave the group whom the state does not know. The state is younger than the group was when it was read: who
+// joins stands in the state first.
+func (s *Server) dismissForgotten(ctx context.Context, group map[string]GroupMember) {
+	view := s.view()
+	if view.Federation == "" {
+		return
+	}
+	for name := range group {
+		if _, known := view.Nodes[name]; known || name == s.cfg.Node.Name {
+			continue
+		}
+		if err := within(ctx, addNodeWait, func(ctx context.Context) error { return s.cfg.Dismiss(ctx, name) }); err != nil {
+			s.cfg.Logger.Warn("removed node could not be taken out of the raft group; it is tried again", "node", name, "error", err)
+			continue
+		}
+		s.cfg.Logger.Info("node has left the raft group", "node", name)
 	}
 }
 

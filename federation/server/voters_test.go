@@ -67,6 +67,15 @@ func TestNodesComeIntoTheGroupInTheirRoles(t *testing.T) {
 	k.round(all)
 }
 
+func TestNodesThatAreForgottenLeaveTheGroup(t *testing.T) {
+	f := newFederation(t)
+	k := keepGroupOf(f)
+	both := map[string]GroupMember{"n1": voter("n1.example:1"), "n2": voter("n2.example:1")}
+	k.round(both)
+	f.propose(state.RemoveNode{Name: "n2"})
+	k.round(map[string]GroupMember{"n1": voter("n1.example:1")})
+}
+
 func TestOnlyTheLeaderKeepsTheGroup(t *testing.T) {
 	f := newFederation(t)
 	f.raft.lead("n2")
