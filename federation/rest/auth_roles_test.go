@@ -36,6 +36,7 @@ var decisions = map[string]decision{
 	"GET /v1/workloads":                    {least: access.Read},
 	"GET /v1/nodes":                        {least: access.Read},
 	"GET /v1/nodes/{name}":                 {least: access.Read},
+	"DELETE /v1/nodes/{name}":              {least: access.Administer},
 	"GET /v1/clusters":                     {least: access.Read},
 	"GET /v1/clusters/{name}":              {least: access.Read},
 	"DELETE /v1/clusters/{name}":           {least: access.Administer},
