@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/hanse-mesh/hanse/api/model"
+	"github.com/hanse-mesh/hanse/federation/catalog"
 )
 
 // FreshEvery bounds how often an importer is told of an origin only that it is still there.
@@ -22,6 +23,8 @@ const lostRevision = -1
 type Source interface {
 	// Since is catalog.Catalog's.
 	Since(origin model.ClusterName, have model.Version) (model.Batch, bool)
+	// Origin is catalog.Catalog's.
+	Origin(origin model.ClusterName) (catalog.Origin, bool)
 }
 
 // Feed is what one importer has been told of other origins.
@@ -38,8 +41,10 @@ func (d *Feed) Told() []model.ClusterName { return slices.Collect(maps.Keys(d.to
 
 // toldOrigin is one origin as the agent knows it.
 type toldOrigin struct {
-	filter     Filter
-	version    model.Version
+	filter  Filter
+	version model.Version
+	// instance is the process that published the state. Two may have said different things under one version.
+	instance   string
 	producedAt time.Time
 	// keys are the records that the agent holds. Without services or verdicts among them it does not know the origin at all.
 	keys               map[string]bool
@@ -61,6 +66,10 @@ type Update struct {
 func (d *Feed) Follow(f Filter) Update {
 	told := d.told[f.Origin.Name]
 	if told == nil || !told.filter.equal(f) {
+		return d.Restate(f, false)
+	}
+	if held, ok := d.source.Origin(f.Origin.Name); ok && held.Instance != told.instance {
+		// The state that was told lost a tie: neither is it the one that is held, nor does a change of that one lead on from it.
 		return d.Restate(f, false)
 	}
 	b, newer := d.source.Since(f.Origin.Name, told.version)
@@ -92,7 +101,7 @@ func (d *Feed) Restate(f Filter, force bool) Update {
 	if !ok || b.To.Incarnation != f.Origin.Incarnation {
 		return d.Forget(f.Origin.Name, false)
 	}
-	next := &toldOrigin{filter: f, version: b.To, producedAt: b.ProducedAt, keys: map[string]bool{}}
+	next := &toldOrigin{filter: f, version: b.To, instance: b.Instance, producedAt: b.ProducedAt, keys: map[string]bool{}}
 	// Gateways stay behind the last service that the origin withdraws, since the agent may hold it; they go with the next full state.
 	gateways := same && told.services > 0 || slices.ContainsFunc(b.Upserts, func(r model.SignedRecord) bool { return f.service(r.Key) })
 	upserts := b.Upserts
@@ -111,7 +120,7 @@ func (d *Feed) Restate(f Filter, force bool) Update {
 	case !next.known():
 		next.drop()
 		return Update{Dropped: known || force}
-	case known && !force && told.version == next.version && sameKeys(told.keys, next.keys):
+	case known && !force && told.version == next.version && told.instance == next.instance && sameKeys(told.keys, next.keys):
 		if told.filter.Revision == lostRevision {
 			next.filter.Revision = lostRevision
 		}
@@ -181,7 +190,7 @@ func (t *toldOrigin) apply(b model.Batch) {
 	for _, r := range b.Upserts {
 		t.add(r.Key)
 	}
-	t.version, t.producedAt = b.To, b.ProducedAt
+	t.version, t.instance, t.producedAt = b.To, b.Instance, b.ProducedAt
 }
 
 func (t *toldOrigin) add(key string) {

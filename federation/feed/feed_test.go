@@ -272,6 +272,42 @@ func TestMembershipsOfOneNameAreKeptApart(t *testing.T) {
 	}
 }
 
+// Two writers may say different things under one version; the one that the store settles for is what the importer must hold, and changes of
+// that one must not be told on top of the other.
+func TestWhoWasToldTheLoserOfATieIsToldTheWinner(t *testing.T) {
+	f := Filter{Origin: model.Cluster{Name: "alpha", Incarnation: 1, ExportNamespaces: []string{"*"}}, Importer: "beta", Rules: []policy.ExportRule{exportRule()}}
+	at := model.Version{Incarnation: 1, Epoch: 1, Seq: 1}
+	said := func(instance string) model.Batch {
+		return model.Batch{Origin: "alpha", Full: true, To: at, Instance: instance, Upserts: []model.SignedRecord{{Key: serviceKey("a"), Record: []byte(instance)}}}
+	}
+	first, second := said("one"), said("two")
+	if trial := catalog.New(catalog.Limits{Records: 20}); trial.Merge(first).Changed && !trial.Merge(second).Changed {
+		first, second = second, first
+	}
+	for name, after := range map[string]func(*catalog.Catalog){
+		"at once": func(*catalog.Catalog) {},
+		"after its next change": func(s *catalog.Catalog) {
+			next := model.Batch{Origin: "alpha", From: at, To: at, Instance: second.Instance, Upserts: []model.SignedRecord{{Key: serviceKey("b")}}}
+			next.To.Seq++
+			s.Merge(next)
+		},
+	} {
+		s := catalog.New(catalog.Limits{Records: 20})
+		i := New(s)
+		s.Merge(first)
+		i.Follow(f)
+		s.Merge(second)
+		after(s)
+		u := i.Follow(f)
+		if u.Batch == nil || !u.Batch.Full || string(u.Batch.Upserts[0].Record) != second.Instance {
+			t.Errorf("%s: told %+v", name, u.Batch)
+		}
+		if u := i.Follow(f); u != (Update{}) {
+			t.Errorf("%s: told again: %+v", name, u)
+		}
+	}
+}
+
 func TestRefreshIsRare(t *testing.T) {
 	s := catalog.New(catalog.Limits{Records: 20})
 	i := New(s)

@@ -40,7 +40,7 @@ func (f *Followers) Took(stream string, b model.Batch, out catalog.Outcome, now 
 	return []Request{{Stream: stream, Origin: b.Origin, Prune: true}}
 }
 
-// overGap pulls what is missing before a batch, unless an answer is under way.
+// overGap pulls what is missing before a batch, unless an answer is under way that will bring it.
 func (f *Followers) overGap(stream string, b model.Batch, out catalog.Outcome, now time.Time) []Request {
 	o, l := f.link(stream, b.Origin, now)
 	from := out.Held
@@ -52,7 +52,8 @@ func (f *Followers) overGap(stream string, b model.Batch, out catalog.Outcome, n
 	if now.Before(l.refusedUntil) {
 		return nil
 	}
-	if until := l.pulledAt.Add(f.timing.Patience); !l.pulledAt.IsZero() && now.Before(until) {
+	helps := l.whole || !out.Clone
+	if until := l.pulledAt.Add(f.timing.Patience); helps && !l.pulledAt.IsZero() && now.Before(until) {
 		f.wait(b.Origin, o, until)
 		return nil
 	}

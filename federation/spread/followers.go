@@ -57,6 +57,8 @@ type link struct {
 	told Have
 	// pulledAt is when an answer was asked for that has not come; zero when there is none to wait for.
 	pulledAt time.Time
+	// whole says that what was pulled is the full state.
+	whole bool
 	// refusedUntil is how long nothing is pulled because what came exceeded a limit.
 	refusedUntil time.Time
 }

@@ -159,6 +159,24 @@ func TestGapsArePulledOnce(t *testing.T) {
 	expect(t, "of one version", lines(a.Heard("c", []Have{{Origin: "y", Version: version(1, 1), Digest: []byte("12345678")}}, a.now)), "c: pull y from 0.0")
 }
 
+// The answer to a pull can be another writer's change: that its answer is under way brings nothing then.
+func TestAnotherWritersAnswerIsPulledInFull(t *testing.T) {
+	a := newAsking(t, catalog.Limits{})
+	a.take("a", fullState("x", version(1, 5), "1"))
+	expect(t, "news", a.hear("b", version(1, 6)))
+	expect(t, "are pulled", a.wait(a.timing.Grace), "b: pull x from 1.5")
+	clone := delta("x", version(1, 5), version(1, 6), "6")
+	clone.Instance = "another"
+	expect(t, "nothing leads on from what is held", a.take("b", clone), "b: pull x from 0.0")
+	expect(t, "once", a.take("b", clone))
+	whole := fullState("x", version(1, 6), "6")
+	whole.Instance = "another"
+	a.take("b", whole)
+	if held, _ := a.held.Origin("x"); held.Version != version(1, 6) || held.Instance != "another" {
+		t.Errorf("held is %+v", held)
+	}
+}
+
 // TestWhatIsRefusedIsNotPulledAgainAndAgain has an origin exceed a limit of this node's.
 func TestWhatIsRefusedIsNotPulledAgainAndAgain(t *testing.T) {
 	a := newAsking(t, catalog.Limits{Records: 1})

@@ -106,7 +106,7 @@ func (f *Followers) lastPull(o *followedOrigin) (time.Time, bool) {
 // pull asks on a stream, whose link is eager from then on.
 func (f *Followers) pull(stream string, origin model.ClusterName, o *followedOrigin, from model.Version, now time.Time) Request {
 	l := o.links[stream]
-	l.pruned, l.proved, l.pulledAt = false, true, now
+	l.pruned, l.proved, l.pulledAt, l.whole = false, true, now, from.IsZero()
 	f.counts.Pulls++
 	if f.news(l.told, f.held(origin)) {
 		f.wait(origin, o, now.Add(f.timing.Patience))

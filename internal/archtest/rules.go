@@ -33,7 +33,7 @@ var rules = []rule{
 	{path: "federation/access", pure: true, ours: []string{"api/model", "api/policy"}},
 	{path: "federation/catalog", pure: true, ours: []string{"api/...", "trust/bundle", "trust/authz", "trust/records"}},
 	{path: "federation/diagnose", pure: true, ours: []string{"api/model", "api/policy"}},
-	{path: "federation/feed", pure: true, ours: []string{"api/model", "api/policy"}},
+	{path: "federation/feed", pure: true, ours: []string{"api/model", "api/policy", "federation/catalog"}},
 	{path: "federation/overlay", pure: true},
 	{path: "federation/spread", pure: true, ours: []string{"api/model", "federation/catalog"}},
 	{path: "federation/state", pure: true, ours: []string{"api/...", "trust/bundle", "trust/authz"}},
