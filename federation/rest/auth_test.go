@@ -127,3 +127,23 @@ func TestSecretsStayInside(t *testing.T) {
 		}
 	}
 }
+
+// The page for people stands by itself: the browser of an operator loads nothing from elsewhere.
+func TestThePageForPeople(t *testing.T) {
+	g := newGroup(t)
+	a := g.do("follow", http.MethodGet, "/docs", "", authorization("")).ok(http.StatusOK, nil)
+	page := string(a.body)
+	for _, says := range []string{"/v1/failover-policies/{name}", "Write a failover policy", `id="schema-ExportRule"`} {
+		if !strings.Contains(page, says) {
+			t.Errorf("the page does not say %q", says)
+		}
+	}
+	for _, loads := range []string{"<script", "<link", "<img", "@import", "url("} {
+		if strings.Contains(page, loads) {
+			t.Errorf("the page has %s", loads)
+		}
+	}
+	if policy := a.header.Get("Content-Security-Policy"); !strings.HasPrefix(policy, "default-src 'none'") {
+		t.Errorf("Content-Security-Policy is %q", policy)
+	}
+}

@@ -45,8 +45,10 @@ type group struct {
 	barriers               int
 	nodes                  map[string]http.Handler
 	forwarded              []*http.Request
-	operator               token.Token
-	people                 *people
+	// onForward, when set, is called before a request is sent on.
+	onForward func()
+	operator  token.Token
+	people    *people
 }
 
 func newGroup(t *testing.T) *group {
@@ -109,6 +111,9 @@ func (g *group) apply(c state.Command) state.Result {
 // forward sends a request on as a node does: over a connection of its own, on which it shows its own certificate.
 func (g *group) forward(w http.ResponseWriter, r *http.Request, to model.Node) {
 	g.forwarded = append(g.forwarded, r.Clone(context.Background()))
+	if g.onForward != nil {
+		g.onForward()
+	}
 	sent := r.Clone(context.Background())
 	sent.RemoteAddr = "10.0.0.2:40000"
 	g.people.shows(model.NodeID("acme", "follow"))(sent)

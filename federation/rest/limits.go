@@ -3,6 +3,8 @@ package rest
 import (
 	"cmp"
 	"context"
+	"errors"
+	"io"
 	"math"
 	"net/http"
 	"strconv"
@@ -17,15 +19,18 @@ type Limits struct {
 	Burst     int
 	// Concurrent bounds the requests that are answered at one time, but for streams: 512.
 	Concurrent int
+	// Body bounds how long a client may take to send a body: 10 s.
+	Body time.Duration
 }
 
 func (l Limits) filled() Limits {
-	return Limits{PerSecond: cmp.Or(l.PerSecond, 500), Burst: cmp.Or(l.Burst, 1000), Concurrent: cmp.Or(l.Concurrent, 512)}
+	return Limits{
+		PerSecond: cmp.Or(l.PerSecond, 500), Burst: cmp.Or(l.Burst, 1000), Concurrent: cmp.Or(l.Concurrent, 512), Body: cmp.Or(l.Body, 10*time.Second),
+	}
 }
 
 const (
-	// bodyTimeout bounds how long a client may take to send a body, and answerTimeout how long an answer may take with its sending.
-	bodyTimeout   = 10 * time.Second
+	// answerTimeout bounds how long an answer may take with its sending.
 	answerTimeout = 60 * time.Second
 	// workTimeout bounds what is waited for while a request is answered: a write that meets no quorum ends before it.
 	workTimeout = 20 * time.Second
@@ -34,21 +39,52 @@ const (
 // streams tells requests whose answers have no end. They are bounded by those who answer them.
 func streams(r *http.Request) bool { return r.URL.Path == "/v1/watch" || r.URL.Path == "/v1/events" }
 
-// bound keeps slow clients and too many of them from holding what others need.
-func (s *service) bound(next http.Handler) http.Handler {
-	slots := make(chan struct{}, s.Limits.Concurrent)
+// hurry gives slow clients an end. What of a body was not read when the answer begins is not waited for.
+func (s *service) hurry(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// A connection that knows no deadlines, such as a test's, has none.
 		connection := http.NewResponseController(w)
-		if r.ContentLength != 0 {
-			_ = connection.SetReadDeadline(time.Now().Add(bodyTimeout))
-		}
 		if streams(r) {
 			_ = connection.SetWriteDeadline(time.Time{})
+		} else {
+			_ = connection.SetWriteDeadline(time.Now().Add(answerTimeout))
+		}
+		if r.ContentLength == 0 {
 			next.ServeHTTP(w, r)
 			return
 		}
-		_ = connection.SetWriteDeadline(time.Now().Add(answerTimeout))
+		_ = connection.SetReadDeadline(time.Now().Add(s.Limits.Body))
+		body := &readToEnd{ReadCloser: r.Body}
+		r.Body = body
+		next.ServeHTTP(&answer{ResponseWriter: w, begin: func(h http.Header) {
+			if !body.done {
+				h.Set("Connection", "close")
+			}
+		}}, r)
+	})
+}
+
+// readToEnd notes whether a body was read to its end.
+type readToEnd struct {
+	io.ReadCloser
+	done bool
+}
+
+// Read reads on.
+func (b *readToEnd) Read(data []byte) (int, error) {
+	n, err := b.ReadCloser.Read(data)
+	b.done = b.done || errors.Is(err, io.EOF)
+	return n, err
+}
+
+// bound answers so many requests at one time. A request comes here whole: who is slow to send it holds up nobody.
+func (s *service) bound(next http.Handler) http.Handler {
+	slots := make(chan struct{}, s.Limits.Concurrent)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if streams(r) {
+			next.ServeHTTP(w, r)
+			return
+		}
 		select {
 		case slots <- struct{}{}:
 			defer func() { <-slots }()

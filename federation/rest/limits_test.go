@@ -1,7 +1,10 @@
 package rest_test
 
 import (
+	"bufio"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -33,36 +36,77 @@ func TestOneCallersHasteIsHisOwn(t *testing.T) {
 	g.do("lead", http.MethodGet, "/v1/nodes", "").problem(http.StatusTooManyRequests)
 }
 
-// slowBody is a client that has begun to send and does not go on until it is told to.
-type slowBody struct {
-	reading chan<- struct{}
-	release <-chan struct{}
-}
-
-func (b slowBody) Read([]byte) (int, error) {
-	b.reading <- struct{}{}
-	<-b.release
-	return 0, http.ErrBodyReadAfterClose
-}
-
-func (slowBody) Close() error { return nil }
-
-func TestANodeTakesSoManyRequestsAtOneTime(t *testing.T) {
+func TestANodeAnswersSoManyRequestsAtOneTime(t *testing.T) {
 	g := newGroup(t)
 	g.serve(rest.Limits{Concurrent: 1})
-	reading, release, done := make(chan struct{}), make(chan struct{}), make(chan answer)
-	go func() {
-		done <- g.do("lead", http.MethodPut, "/v1/failover-policies/p", euToUSDoc, func(r *http.Request) { r.Body = slowBody{reading, release} })
-	}()
-	<-reading
-	a := g.do("lead", http.MethodGet, "/v1/nodes", "").problem(http.StatusServiceUnavailable, "another node")
+	entered, release, done := make(chan struct{}), make(chan struct{}), make(chan answer)
+	g.onForward = func() {
+		entered <- struct{}{}
+		<-release
+	}
+	go func() { done <- g.do("follow", http.MethodPut, "/v1/failover-policies/p", euToUSDoc) }()
+	<-entered
+	a := g.do("follow", http.MethodGet, "/v1/nodes", "").problem(http.StatusServiceUnavailable, "another node")
 	if a.header.Get("Retry-After") == "" {
 		t.Error("no Retry-After")
 	}
 	close(release)
 	first := <-done
-	first.problem(http.StatusBadRequest, "cannot be read")
-	g.do("lead", http.MethodGet, "/v1/nodes", "").ok(http.StatusOK, nil)
+	first.ok(http.StatusOK, nil)
+	g.do("follow", http.MethodGet, "/v1/nodes", "").ok(http.StatusOK, nil)
+}
+
+// connected is a raw connection to the leader's API, on which a request has begun.
+func connected(t *testing.T, g *group, request string) *net.TCPConn {
+	t.Helper()
+	server := httptest.NewServer(g.nodes["lead"])
+	t.Cleanup(server.Close)
+	conn, err := net.Dial("tcp", server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	if _, err := conn.Write([]byte(strings.ReplaceAll(request, "\n", "\r\n"))); err != nil {
+		t.Fatal(err)
+	}
+	return conn.(*net.TCPConn)
+}
+
+// The client sends a part of its body and then nothing, or says that nothing will come; or it has no credential at all.
+func TestRequestsThatDoNotEndAreAnswered(t *testing.T) {
+	const put = "PUT /v1/failover-policies/p HTTP/1.1\nHost: h\nContent-Length: 100\n"
+	g := newGroup(t)
+	good := "Authorization: Bearer " + g.operator.String() + "\n"
+	for name, c := range map[string]struct {
+		request string
+		closes  bool
+		limits  rest.Limits
+		status  int
+	}{
+		"slow":                       {put + good + "\n{", false, rest.Limits{Body: 50 * time.Millisecond}, http.StatusRequestTimeout},
+		"half closed":                {put + good + "\n{", true, rest.Limits{}, http.StatusBadRequest},
+		"slow without a credential":  {put + "\n{", false, rest.Limits{}, http.StatusUnauthorized},
+		"a read with a body to come": {"GET /v1/nodes HTTP/1.1\nHost: h\nTransfer-Encoding: chunked\n" + good + "\n", false, rest.Limits{Body: 50 * time.Millisecond}, http.StatusRequestTimeout},
+		"chunks without an end":      {"PUT /v1/failover-policies/p HTTP/1.1\nHost: h\nTransfer-Encoding: chunked\n" + good + "\n1\n{\n", true, rest.Limits{}, http.StatusBadRequest},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g.serve(c.limits)
+			conn := connected(t, g, c.request)
+			if c.closes {
+				if err := conn.CloseWrite(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = resp.Body.Close() }()
+			if resp.StatusCode != c.status || !resp.Close || resp.Header.Get("Content-Type") != "application/problem+json" {
+				t.Errorf("status %d, want %d; the connection is closed: %t; %v", resp.StatusCode, c.status, resp.Close, resp.Header)
+			}
+		})
+	}
 }
 
 func TestRequestsHaveNames(t *testing.T) {

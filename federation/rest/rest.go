@@ -120,7 +120,7 @@ func New(cfg Config) http.Handler {
 	}
 	serveDescription(mux, api.OpenAPI())
 	routes := problems(mux)
-	return identify(s.bound(s.authenticate(routes, s.account(s.limit(s.admit(s.route(routes)))))))
+	return identify(s.hurry(s.authenticate(routes, s.account(s.limit(s.admit(s.takeBody(s.bound(s.route(routes)))))))))
 }
 
 // description begins the description of the API.

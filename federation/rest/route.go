@@ -34,9 +34,6 @@ func reads(r *http.Request) bool { return r.Method == http.MethodGet || r.Method
 // route answers reads here and has the leader do what only it can do.
 func (s *service) route(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !takeBody(w, r) {
-			return
-		}
 		consistent, err := wantsConsistent(r)
 		switch {
 		case err != nil:
@@ -101,26 +98,28 @@ func (s *service) sendOn(w http.ResponseWriter, r *http.Request, leader model.No
 }
 
 // takeBody reads the body whole before anything is done with it, so that a body that is too large, too slow or breaks off is told from
-// what goes wrong later. It reports whether there is one to go on with; else the request is answered.
-func takeBody(w http.ResponseWriter, r *http.Request) bool {
-	if r.ContentLength == 0 || r.Body == nil {
-		return true
-	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	var tooLarge *http.MaxBytesError
-	switch {
-	case errors.As(err, &tooLarge):
-		writeProblem(w, http.StatusRequestEntityTooLarge, "the request's body is larger than "+strconv.Itoa(maxBody)+" bytes")
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		writeProblem(w, http.StatusRequestTimeout, "the request's body did not arrive within "+bodyTimeout.String())
-	case err != nil:
-		writeProblem(w, http.StatusBadRequest, "the request's body cannot be read: "+err.Error())
-	default:
-		_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
-		r.Body, r.ContentLength, r.TransferEncoding = io.NopCloser(bytes.NewReader(body)), int64(len(body)), nil
-		return true
-	}
-	return false
+// what goes wrong later.
+func (s *service) takeBody(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength == 0 || r.Body == nil {
+			next.ServeHTTP(w, r)
+			return
+		}
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+		var tooLarge *http.MaxBytesError
+		switch {
+		case errors.As(err, &tooLarge):
+			writeProblem(w, http.StatusRequestEntityTooLarge, "the request's body is larger than "+strconv.Itoa(maxBody)+" bytes")
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			writeProblem(w, http.StatusRequestTimeout, "the request's body did not arrive within "+s.Limits.Body.String())
+		case err != nil:
+			writeProblem(w, http.StatusBadRequest, "the request's body cannot be read: "+err.Error())
+		default:
+			_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
+			r.Body, r.ContentLength, r.TransferEncoding = io.NopCloser(bytes.NewReader(body)), int64(len(body)), nil
+			next.ServeHTTP(w, r)
+		}
+	})
 }
 
 // admit refuses those who may not even read, and lets everybody ask who he is.
