@@ -11,8 +11,13 @@ import (
 // (its own, or "*"), the most specific one counts: by service, then by namespace, then for all; ties go to the smaller name. Without
 // any the order is empty: own zone, own region, all others together.
 func OrderFor(policies []policy.FailoverPolicy, service model.ServiceKey, region string) policy.RegionOrder {
+	_, order := PolicyFor(policies, service, region)
+	return order
+}
+
+// PolicyFor is OrderFor, and names the policy that counts; the name is empty when none does.
+func PolicyFor(policies []policy.FailoverPolicy, service model.ServiceKey, region string) (name string, order policy.RegionOrder) {
 	best, bestName := -1, ""
-	var order policy.RegionOrder
 	for _, p := range policies {
 		specific := specificity(p.Spec, service)
 		if specific < best || specific < 0 || specific == best && p.Name >= bestName {
@@ -22,7 +27,7 @@ func OrderFor(policies []policy.FailoverPolicy, service model.ServiceKey, region
 			best, bestName, order = specific, p.Name, o
 		}
 	}
-	return order
+	return bestName, order
 }
 
 // specificity is -1 for a policy that does not select the service.

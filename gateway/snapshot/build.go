@@ -18,7 +18,7 @@ func Build(in Inputs) *Snapshot {
 }
 
 func (b *builder) build() *Snapshot {
-	s := &Snapshot{Federation: b.in.Federation, Cluster: b.in.Cluster, TrustDomain: b.in.TrustDomain}
+	s := &Snapshot{Index: b.in.Index, Federation: b.in.Federation, Cluster: b.in.Cluster, TrustDomain: b.in.TrustDomain}
 	services := b.services()
 	for _, service := range services {
 		p := b.port(service)

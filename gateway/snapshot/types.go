@@ -15,6 +15,8 @@ import (
 
 // Inputs is everything that a snapshot is derived from.
 type Inputs struct {
+	// Index is the Raft index of the federation's state that the inputs are of.
+	Index       uint64
 	Federation  string
 	Cluster     model.ClusterName
 	TrustDomain string
@@ -46,6 +48,8 @@ type Import struct {
 
 // Snapshot is what a site's proxies are configured from.
 type Snapshot struct {
+	// Index is that of the inputs. The digest does not cover it: most changes of the federation's state change nothing here.
+	Index uint64
 	// Digest covers everything below.
 	Digest      string
 	Federation  string

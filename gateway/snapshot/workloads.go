@@ -68,8 +68,7 @@ func (b *builder) resolveCalls(w *Workload) {
 	}
 }
 
-// resolve finds a port by number, by name, or as the only one. When clusters give one name to several numbers, the first claimant's
-// counts.
+// resolve finds the port that an upstream names.
 func (b *builder) resolve(u model.Upstream) (*ServicePort, string) {
 	var ports []*ServicePort
 	if s := b.after.services[u.Service]; s != nil {
@@ -78,31 +77,41 @@ func (b *builder) resolve(u model.Upstream) (*ServicePort, string) {
 	if len(ports) == 0 {
 		return nil, fmt.Sprintf("service is not known here: is it registered, or exported to cluster %q?", b.in.Cluster)
 	}
-	if u.Port == "" {
-		if len(ports) == 1 {
-			return ports[0], ""
-		}
-		return nil, "port is not given and the service has several: give one of " + portNames(ports)
+	numbers := make([]model.Port, len(ports))
+	for i, p := range ports {
+		numbers[i] = p.Port
 	}
-	for _, p := range ports {
-		if u.Port == strconv.Itoa(int(p.Port.Number)) {
-			return p, ""
-		}
+	at, reason := PickPort(numbers, u.Port)
+	if at < 0 {
+		return nil, reason
 	}
-	for _, p := range ports {
-		if u.Port == p.Port.Name {
-			return p, ""
-		}
-	}
-	return nil, fmt.Sprintf("service has no port %q: give one of %s", u.Port, portNames(ports))
+	return ports[at], ""
 }
 
-func portNames(ports []*ServicePort) string {
+// PickPort finds the port that an upstream names: by number, by name, or the only one when it names none. It returns the port's place, or -1
+// and why there is none. When clusters give one name to several numbers, the first claimant's counts.
+func PickPort(ports []model.Port, named string) (at int, reason string) {
+	if named == "" {
+		if len(ports) == 1 {
+			return 0, ""
+		}
+		return -1, "port is not given and the service has several: give one of " + portNames(ports)
+	}
+	if at = slices.IndexFunc(ports, func(p model.Port) bool { return named == strconv.Itoa(int(p.Number)) }); at >= 0 {
+		return at, ""
+	}
+	if at = slices.IndexFunc(ports, func(p model.Port) bool { return named == p.Name }); at >= 0 {
+		return at, ""
+	}
+	return -1, fmt.Sprintf("service has no port %q: give one of %s", named, portNames(ports))
+}
+
+func portNames(ports []model.Port) string {
 	names := make([]string, 0, len(ports))
 	for _, p := range ports {
-		n := strconv.Itoa(int(p.Port.Number))
-		if p.Port.Name != "" {
-			n = p.Port.Name + " (" + n + ")"
+		n := strconv.Itoa(int(p.Number))
+		if p.Name != "" {
+			n = p.Name + " (" + n + ")"
 		}
 		names = append(names, n)
 	}

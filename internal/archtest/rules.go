@@ -40,10 +40,11 @@ var rules = []rule{
 	{path: "federation/gossip", ours: []string{"api/...", "federation/catalog", "federation/overlay", "federation/spread", "internal/..."}},
 	{path: "federation/consensus", ours: []string{"api/...", "federation/state", "internal/..."}},
 	{path: "federation/server", ours: []string{"api/...", "federation/catalog", "federation/feed", "federation/state", "trust/bundle", "trust/authz", "trust/records", "trust/token", "internal/..."}},
-	{path: "federation/rest", ours: []string{"api/...", "federation/access", "federation/catalog", "federation/state", "trust/bundle", "trust/authz", "trust/jwt", "trust/token", "internal/..."}},
+	{path: "federation/rest", ours: []string{"api/...", "federation/access", "federation/catalog", "federation/state", "trust/bundle", "trust/authz", "trust/jwt", "trust/token", "gateway/explain", "internal/..."}},
 
 	{path: "gateway/route", pure: true, ours: []string{"api/...", "federation/catalog", "trust/authz"}},
 	{path: "gateway/snapshot", pure: true, ours: []string{"api/...", "federation/catalog", "trust/authz", "gateway/route"}},
+	{path: "gateway/explain", pure: true, ours: []string{"api/...", "trust/authz", "gateway/route", "gateway/snapshot"}},
 	{path: "gateway/xds", pure: true, ours: []string{"api/...", "gateway/snapshot", "gateway/route"}},
 	{path: "gateway/bootstrap", pure: true, ours: []string{"api/...", "gateway/snapshot"}},
 	{path: "gateway/publish", ours: []string{"api/...", "gateway/snapshot", "gateway/xds", "internal/..."}},
