@@ -40,7 +40,7 @@ func (c *siteCore) inputs() (snapshot.Inputs, bool) {
 		Ramps:     c.failback.Ramps(),
 	}
 	if c.view != nil {
-		in.Members, in.Failover, in.Exports = c.view.Clusters, c.view.FailoverList(), c.view.ExportList()
+		in.Index, in.Members, in.Failover, in.Exports = c.view.Index, c.view.Clusters, c.view.FailoverList(), c.view.ExportList()
 	}
 	for _, origin := range c.imports.All() {
 		if c.memberOf(origin.Origin).Incarnation != origin.Version.Incarnation {

@@ -70,6 +70,7 @@ type proxyParts struct {
 	admin    *envoy.Admin
 	workload model.Workload
 	state    *proxyState
+	acks     *acknowledging
 }
 
 // The files of a proxy's data folder.
@@ -158,7 +159,14 @@ func (p *proxyParts) assemble(binary string) error {
 		Events:  envoyEvents{p}, Clock: p.clock, Logger: p.logger,
 	})
 	p.relay = relay.New(relay.Config{Connect: p.connect, Dir: p.opts.dataDir, Sink: p.state.configured, Clock: p.clock, Logger: p.logger})
-	p.state.onChange = func(r configuration) { p.cache.Set(selfClass, r.resources()) }
+	p.acks = &acknowledging{
+		wake: make(chan struct{}, 1), following: p.state.following,
+		settled: func() bool { return p.cache.Settled(selfClass) }, tell: p.client.SetAcknowledged,
+	}
+	p.state.onChange = func(r configuration) {
+		p.cache.Set(selfClass, r.resources())
+		p.acks.poke()
+	}
 	p.process = envoy.New(envoy.Config{
 		Binary: binary, Dir: dir, Bootstrap: config, AdminSocket: adminSocket, LogPath: filepath.Join(dir, "envoy.log"),
 		// Zero would be the default of the package, not what the operator asked for.
@@ -191,6 +199,7 @@ func (p *proxyParts) live(ctx context.Context) error {
 		p.process.Run,
 		p.watchEnvoy,
 		p.runCheck,
+		p.acks.run,
 		p.client.RunRenewal,
 		func(ctx context.Context) error {
 			// After a restart the site still holds the workload as it was: saying "not ready" for a moment would move its callers.

@@ -249,6 +249,7 @@ func (e envoyEvents) Nacked(string, model.Nack) {
 }
 
 func (e envoyEvents) report() {
+	e.p.acks.poke()
 	e.p.client.SetReport(e.p.cache.Nacks(selfClass), e.p.state.release())
 }
 

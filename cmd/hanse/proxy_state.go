@@ -28,6 +28,8 @@ type proxyState struct {
 type configuration struct {
 	relayed     xds.Resources
 	certificate *xds.Resource
+	// digest names relayed.
+	digest string
 }
 
 // complete reports whether an Envoy may be given the configuration.
@@ -70,7 +72,20 @@ func (s *proxyState) notReady() []string {
 }
 
 // configured takes a complete set from the agent or its cache.
-func (s *proxyState) configured(r xds.Resources) { s.change(func(c *configuration) { c.relayed = r }) }
+func (s *proxyState) configured(r xds.Resources) {
+	digest := r.Digest()
+	s.change(func(c *configuration) { c.relayed, c.digest = r, digest })
+}
+
+// following is the digest of the agent's set that the Envoy is offered; empty before there is one.
+func (s *proxyState) following() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.current.complete() {
+		return ""
+	}
+	return s.current.digest
+}
 
 // certified takes a new certificate.
 func (s *proxyState) certified(r *xds.Resource) {

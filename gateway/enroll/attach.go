@@ -155,7 +155,8 @@ func (c *Client) sendChanges(stream hansev1.SiteService_AttachClient, known *sai
 			return err
 		}
 	}
-	if !slices.Equal(now.nacks, known.nacks) || now.envoyVersion != known.envoyVersion || !now.expiry.Equal(known.expiry) {
+	if !slices.Equal(now.nacks, known.nacks) || now.envoyVersion != known.envoyVersion || !now.expiry.Equal(known.expiry) ||
+		now.acknowledged != known.acknowledged {
 		m := &hansev1.AttachRequest_Report{Report: reportToProto(now)}
 		if err := send(stream, &hansev1.AttachRequest{Message: m}); err != nil {
 			return err
@@ -193,7 +194,7 @@ func (c *Client) setWelcome(v bool) {
 }
 
 func reportToProto(s said) *hansev1.ProxyReport {
-	r := &hansev1.ProxyReport{EnvoyVersion: s.envoyVersion}
+	r := &hansev1.ProxyReport{EnvoyVersion: s.envoyVersion, Acknowledged: &hansev1.Acknowledgement{Set: s.acknowledged}}
 	if !s.expiry.IsZero() {
 		r.CertificateExpiry = timestamppb.New(s.expiry)
 	}

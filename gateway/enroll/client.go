@@ -80,6 +80,8 @@ type said struct {
 	nacks        []model.Nack
 	envoyVersion string
 	expiry       time.Time
+	// acknowledged is the set of the agent's that the Envoy follows.
+	acknowledged string
 	withdraw     bool
 }
 
@@ -115,6 +117,11 @@ func (c *Client) SetHealth(h model.WorkloadHealth) {
 func (c *Client) SetReport(nacks []model.Nack, envoyVersion string) {
 	nacks = slices.Clone(nacks)
 	c.change(func(s *said) { s.nacks, s.envoyVersion = nacks, envoyVersion })
+}
+
+// SetAcknowledged tells the agent which of its configurations the Envoy follows: the digest of the complete set, as it was sent.
+func (c *Client) SetAcknowledged(set string) {
+	c.change(func(s *said) { s.acknowledged = set })
 }
 
 // Attached reports whether the agent has accepted the registration and the stream stands.

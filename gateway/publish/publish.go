@@ -41,6 +41,8 @@ type Publisher struct {
 	kicked  chan struct{}
 	opened  chan struct{}
 	current atomic.Pointer[snapshot.Snapshot]
+	// derived is the state index of the last pass.
+	derived atomic.Uint64
 	memo    memo
 
 	mu      sync.Mutex
@@ -53,6 +55,8 @@ type watched struct {
 	problems []xds.Problem
 	// done says that the class has what the current snapshot gives it.
 	done bool
+	// sets are what it was given.
+	sets lineage
 }
 
 // New returns a Publisher that watches nothing.
@@ -99,6 +103,21 @@ func (p *Publisher) Unwatch(class string) {
 // Current returns the snapshot that was published last, or nil.
 func (p *Publisher) Current() *snapshot.Snapshot { return p.current.Load() }
 
+// Derived returns the Raft index of the federation's state from which all that is served follows; 0 before the first pass.
+func (p *Publisher) Derived() uint64 { return p.derived.Load() }
+
+// Acknowledged returns the newest index of the federation's state such that a client of the class which holds a set, by its
+// xds.Resources.Digest, has everything that follows from that state. It returns false when the set is not one of the class's last ones.
+func (p *Publisher) Acknowledged(class, digest string) (index uint64, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	w, watched := p.watched[class]
+	if !watched {
+		return 0, false
+	}
+	return w.sets.index(digest)
+}
+
 // Problems returns what of the current snapshot could not be offered to a watched class.
 func (p *Publisher) Problems(class string) []xds.Problem {
 	p.mu.Lock()
@@ -141,6 +160,7 @@ func (p *Publisher) publish() {
 		p.cfg.Logger.Debug("nothing published: the inputs are not complete")
 		return
 	}
+	defer p.confirm(next.Index)
 	prev := p.current.Load()
 	if prev != nil && prev.Digest == next.Digest {
 		p.generate()
@@ -151,6 +171,24 @@ func (p *Publisher) publish() {
 	p.doubt(prev, next)
 	p.generate()
 	p.cfg.Logger.Debug("published", "digest", next.Digest)
+}
+
+// confirm notes that all classes have what follows from the state of an index. An index that goes back, with a restored federation, counts:
+// from then on changes are counted from there.
+func (p *Publisher) confirm(index uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	back := index < p.derived.Load()
+	p.derived.Store(index)
+	for _, w := range p.watched {
+		switch {
+		case !w.done:
+		case back:
+			w.sets = w.sets.restart(index)
+		default:
+			w.sets = w.sets.confirm(index)
+		}
+	}
 }
 
 // doubt finds the classes for which a new snapshot may mean something else than the one before.
@@ -192,6 +230,7 @@ func (p *Publisher) behind() []string {
 // deliver hands a class its resources, unless its last stream has closed meanwhile: the lock is held so that no set outlives its
 // Drop.
 func (p *Publisher) deliver(class string, r xds.Resources, problems []xds.Problem) {
+	digest := r.Digest()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	w, ok := p.watched[class]
@@ -200,6 +239,7 @@ func (p *Publisher) deliver(class string, r xds.Resources, problems []xds.Proble
 	}
 	w.problems, w.done = problems, true
 	if r != nil {
+		w.sets = w.sets.give(digest, p.derived.Load())
 		p.cfg.Cache.Set(class, r)
 	}
 }

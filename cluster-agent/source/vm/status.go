@@ -21,6 +21,8 @@ type report struct {
 	nacks             []model.Nack
 	envoyVersion      string
 	certificateExpiry time.Time
+	// acknowledged is nil when the proxy does not tell.
+	acknowledged *string
 }
 
 func readReport(r *hansev1.ProxyReport) report {
@@ -30,6 +32,10 @@ func readReport(r *hansev1.ProxyReport) report {
 	}
 	if t := r.GetCertificateExpiry(); t != nil && t.IsValid() {
 		out.certificateExpiry = t.AsTime()
+	}
+	if a := r.GetAcknowledged(); a != nil {
+		set := text(a.GetSet())
+		out.acknowledged = &set
 	}
 	return out
 }
@@ -82,6 +88,32 @@ func (s *Site) EarliestExpiry() time.Time {
 		}
 	}
 	return first
+}
+
+// Report is what a proxy last said of itself.
+type Report struct {
+	Workload  string
+	Connected bool
+	// CertificateExpiry is zero when the proxy has not told.
+	CertificateExpiry time.Time
+	Nacks             []model.Nack
+	// Acknowledged is the digest of the set that its Envoy follows, empty while there is none; nil when the proxy does not tell.
+	Acknowledged *string
+}
+
+// Reports returns what each registered workload's proxy last said of itself, sorted by workload.
+func (s *Site) Reports() []Report {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := make([]Report, 0, len(s.entries))
+	for id, e := range s.entries {
+		out = append(out, Report{
+			Workload: id, Connected: e.stream != nil, CertificateExpiry: e.report.certificateExpiry,
+			Nacks: e.report.nacks, Acknowledged: e.report.acknowledged,
+		})
+	}
+	slices.SortFunc(out, func(a, b Report) int { return strings.Compare(a.Workload, b.Workload) })
+	return out
 }
 
 // SendProblems tells a workload's proxy what of its registration cannot be offered. It never blocks; only the newest list that

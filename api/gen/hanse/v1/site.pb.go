@@ -861,8 +861,10 @@ type ProxyReport struct {
 	Nacks             []*Nack                `protobuf:"bytes,1,rep,name=nacks,proto3" json:"nacks,omitempty"`
 	EnvoyVersion      string                 `protobuf:"bytes,2,opt,name=envoy_version,json=envoyVersion,proto3" json:"envoy_version,omitempty"`
 	CertificateExpiry *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=certificate_expiry,json=certificateExpiry,proto3" json:"certificate_expiry,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// acknowledged says which of the agent's configurations the Envoy follows; older proxies do not tell.
+	Acknowledged  *Acknowledgement `protobuf:"bytes,4,opt,name=acknowledged,proto3" json:"acknowledged,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ProxyReport) Reset() {
@@ -916,6 +918,59 @@ func (x *ProxyReport) GetCertificateExpiry() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *ProxyReport) GetAcknowledged() *Acknowledgement {
+	if x != nil {
+		return x.Acknowledged
+	}
+	return nil
+}
+
+// Acknowledgement names the newest configuration of which an Envoy has accepted all that it asked for.
+type Acknowledgement struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// set is the digest of the complete set as the agent sent it; empty while there is none.
+	Set           string `protobuf:"bytes,1,opt,name=set,proto3" json:"set,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Acknowledgement) Reset() {
+	*x = Acknowledgement{}
+	mi := &file_hanse_v1_site_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Acknowledgement) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Acknowledgement) ProtoMessage() {}
+
+func (x *Acknowledgement) ProtoReflect() protoreflect.Message {
+	mi := &file_hanse_v1_site_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Acknowledgement.ProtoReflect.Descriptor instead.
+func (*Acknowledgement) Descriptor() ([]byte, []int) {
+	return file_hanse_v1_site_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *Acknowledgement) GetSet() string {
+	if x != nil {
+		return x.Set
+	}
+	return ""
+}
+
 type AttachResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Types that are valid to be assigned to Message:
@@ -929,7 +984,7 @@ type AttachResponse struct {
 
 func (x *AttachResponse) Reset() {
 	*x = AttachResponse{}
-	mi := &file_hanse_v1_site_proto_msgTypes[13]
+	mi := &file_hanse_v1_site_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -941,7 +996,7 @@ func (x *AttachResponse) String() string {
 func (*AttachResponse) ProtoMessage() {}
 
 func (x *AttachResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_site_proto_msgTypes[13]
+	mi := &file_hanse_v1_site_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -954,7 +1009,7 @@ func (x *AttachResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttachResponse.ProtoReflect.Descriptor instead.
 func (*AttachResponse) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_site_proto_rawDescGZIP(), []int{13}
+	return file_hanse_v1_site_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *AttachResponse) GetMessage() isAttachResponse_Message {
@@ -1010,7 +1065,7 @@ type AttachWelcome struct {
 
 func (x *AttachWelcome) Reset() {
 	*x = AttachWelcome{}
-	mi := &file_hanse_v1_site_proto_msgTypes[14]
+	mi := &file_hanse_v1_site_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1022,7 +1077,7 @@ func (x *AttachWelcome) String() string {
 func (*AttachWelcome) ProtoMessage() {}
 
 func (x *AttachWelcome) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_site_proto_msgTypes[14]
+	mi := &file_hanse_v1_site_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1035,7 +1090,7 @@ func (x *AttachWelcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttachWelcome.ProtoReflect.Descriptor instead.
 func (*AttachWelcome) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_site_proto_rawDescGZIP(), []int{14}
+	return file_hanse_v1_site_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *AttachWelcome) GetProtocol() uint32 {
@@ -1068,7 +1123,7 @@ type Problems struct {
 
 func (x *Problems) Reset() {
 	*x = Problems{}
-	mi := &file_hanse_v1_site_proto_msgTypes[15]
+	mi := &file_hanse_v1_site_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1080,7 +1135,7 @@ func (x *Problems) String() string {
 func (*Problems) ProtoMessage() {}
 
 func (x *Problems) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_site_proto_msgTypes[15]
+	mi := &file_hanse_v1_site_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1093,7 +1148,7 @@ func (x *Problems) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Problems.ProtoReflect.Descriptor instead.
 func (*Problems) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_site_proto_rawDescGZIP(), []int{15}
+	return file_hanse_v1_site_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Problems) GetProblems() []string {
@@ -1165,11 +1220,14 @@ const file_hanse_v1_site_proto_rawDesc = "" +
 	"\x0eWorkloadHealth\x12\x14\n" +
 	"\x05ready\x18\x01 \x01(\bR\x05ready\x12\x1a\n" +
 	"\bdraining\x18\x02 \x01(\bR\bdraining\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\"\xa3\x01\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"\xe2\x01\n" +
 	"\vProxyReport\x12$\n" +
 	"\x05nacks\x18\x01 \x03(\v2\x0e.hanse.v1.NackR\x05nacks\x12#\n" +
 	"\renvoy_version\x18\x02 \x01(\tR\fenvoyVersion\x12I\n" +
-	"\x12certificate_expiry\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x11certificateExpiry\"\x82\x01\n" +
+	"\x12certificate_expiry\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x11certificateExpiry\x12=\n" +
+	"\facknowledged\x18\x04 \x01(\v2\x19.hanse.v1.AcknowledgementR\facknowledged\"#\n" +
+	"\x0fAcknowledgement\x12\x10\n" +
+	"\x03set\x18\x01 \x01(\tR\x03set\"\x82\x01\n" +
 	"\x0eAttachResponse\x123\n" +
 	"\awelcome\x18\x01 \x01(\v2\x17.hanse.v1.AttachWelcomeH\x00R\awelcome\x120\n" +
 	"\bproblems\x18\x02 \x01(\v2\x12.hanse.v1.ProblemsH\x00R\bproblemsB\t\n" +
@@ -1197,7 +1255,7 @@ func file_hanse_v1_site_proto_rawDescGZIP() []byte {
 	return file_hanse_v1_site_proto_rawDescData
 }
 
-var file_hanse_v1_site_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_hanse_v1_site_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_hanse_v1_site_proto_goTypes = []any{
 	(*EnrollRequest)(nil),         // 0: hanse.v1.EnrollRequest
 	(*EnrollResponse)(nil),        // 1: hanse.v1.EnrollResponse
@@ -1212,13 +1270,14 @@ var file_hanse_v1_site_proto_goTypes = []any{
 	(*GatewayRegistration)(nil),   // 10: hanse.v1.GatewayRegistration
 	(*WorkloadHealth)(nil),        // 11: hanse.v1.WorkloadHealth
 	(*ProxyReport)(nil),           // 12: hanse.v1.ProxyReport
-	(*AttachResponse)(nil),        // 13: hanse.v1.AttachResponse
-	(*AttachWelcome)(nil),         // 14: hanse.v1.AttachWelcome
-	(*Problems)(nil),              // 15: hanse.v1.Problems
-	(*Locality)(nil),              // 16: hanse.v1.Locality
-	(*Port)(nil),                  // 17: hanse.v1.Port
-	(*Nack)(nil),                  // 18: hanse.v1.Nack
-	(*timestamppb.Timestamp)(nil), // 19: google.protobuf.Timestamp
+	(*Acknowledgement)(nil),       // 13: hanse.v1.Acknowledgement
+	(*AttachResponse)(nil),        // 14: hanse.v1.AttachResponse
+	(*AttachWelcome)(nil),         // 15: hanse.v1.AttachWelcome
+	(*Problems)(nil),              // 16: hanse.v1.Problems
+	(*Locality)(nil),              // 17: hanse.v1.Locality
+	(*Port)(nil),                  // 18: hanse.v1.Port
+	(*Nack)(nil),                  // 19: hanse.v1.Nack
+	(*timestamppb.Timestamp)(nil), // 20: google.protobuf.Timestamp
 }
 var file_hanse_v1_site_proto_depIdxs = []int32{
 	6,  // 0: hanse.v1.AttachRequest.registration:type_name -> hanse.v1.Registration
@@ -1226,27 +1285,28 @@ var file_hanse_v1_site_proto_depIdxs = []int32{
 	12, // 2: hanse.v1.AttachRequest.report:type_name -> hanse.v1.ProxyReport
 	5,  // 3: hanse.v1.AttachRequest.withdraw:type_name -> hanse.v1.Withdraw
 	7,  // 4: hanse.v1.Registration.ports:type_name -> hanse.v1.WorkloadPort
-	16, // 5: hanse.v1.Registration.locality:type_name -> hanse.v1.Locality
+	17, // 5: hanse.v1.Registration.locality:type_name -> hanse.v1.Locality
 	8,  // 6: hanse.v1.Registration.upstreams:type_name -> hanse.v1.Upstream
 	9,  // 7: hanse.v1.Registration.open:type_name -> hanse.v1.OpenUpstreams
 	10, // 8: hanse.v1.Registration.gateway:type_name -> hanse.v1.GatewayRegistration
 	11, // 9: hanse.v1.Registration.health:type_name -> hanse.v1.WorkloadHealth
-	17, // 10: hanse.v1.WorkloadPort.port:type_name -> hanse.v1.Port
-	18, // 11: hanse.v1.ProxyReport.nacks:type_name -> hanse.v1.Nack
-	19, // 12: hanse.v1.ProxyReport.certificate_expiry:type_name -> google.protobuf.Timestamp
-	14, // 13: hanse.v1.AttachResponse.welcome:type_name -> hanse.v1.AttachWelcome
-	15, // 14: hanse.v1.AttachResponse.problems:type_name -> hanse.v1.Problems
-	0,  // 15: hanse.v1.SiteService.Enroll:input_type -> hanse.v1.EnrollRequest
-	2,  // 16: hanse.v1.SiteService.Renew:input_type -> hanse.v1.RenewRequest
-	4,  // 17: hanse.v1.SiteService.Attach:input_type -> hanse.v1.AttachRequest
-	1,  // 18: hanse.v1.SiteService.Enroll:output_type -> hanse.v1.EnrollResponse
-	3,  // 19: hanse.v1.SiteService.Renew:output_type -> hanse.v1.RenewResponse
-	13, // 20: hanse.v1.SiteService.Attach:output_type -> hanse.v1.AttachResponse
-	18, // [18:21] is the sub-list for method output_type
-	15, // [15:18] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	18, // 10: hanse.v1.WorkloadPort.port:type_name -> hanse.v1.Port
+	19, // 11: hanse.v1.ProxyReport.nacks:type_name -> hanse.v1.Nack
+	20, // 12: hanse.v1.ProxyReport.certificate_expiry:type_name -> google.protobuf.Timestamp
+	13, // 13: hanse.v1.ProxyReport.acknowledged:type_name -> hanse.v1.Acknowledgement
+	15, // 14: hanse.v1.AttachResponse.welcome:type_name -> hanse.v1.AttachWelcome
+	16, // 15: hanse.v1.AttachResponse.problems:type_name -> hanse.v1.Problems
+	0,  // 16: hanse.v1.SiteService.Enroll:input_type -> hanse.v1.EnrollRequest
+	2,  // 17: hanse.v1.SiteService.Renew:input_type -> hanse.v1.RenewRequest
+	4,  // 18: hanse.v1.SiteService.Attach:input_type -> hanse.v1.AttachRequest
+	1,  // 19: hanse.v1.SiteService.Enroll:output_type -> hanse.v1.EnrollResponse
+	3,  // 20: hanse.v1.SiteService.Renew:output_type -> hanse.v1.RenewResponse
+	14, // 21: hanse.v1.SiteService.Attach:output_type -> hanse.v1.AttachResponse
+	19, // [19:22] is the sub-list for method output_type
+	16, // [16:19] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_hanse_v1_site_proto_init() }
@@ -1261,7 +1321,7 @@ func file_hanse_v1_site_proto_init() {
 		(*AttachRequest_Report)(nil),
 		(*AttachRequest_Withdraw)(nil),
 	}
-	file_hanse_v1_site_proto_msgTypes[13].OneofWrappers = []any{
+	file_hanse_v1_site_proto_msgTypes[14].OneofWrappers = []any{
 		(*AttachResponse_Welcome)(nil),
 		(*AttachResponse_Problems)(nil),
 	}
@@ -1271,7 +1331,7 @@ func file_hanse_v1_site_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_hanse_v1_site_proto_rawDesc), len(file_hanse_v1_site_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   16,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
