@@ -90,7 +90,7 @@ func (r *requests) take() (origins []model.ClusterName, republish bool) {
 }
 
 // receive hands messages to the handler until the stream ends.
-func (s *session) receive(context.Context) error {
+func (s *session) receive(ctx context.Context) error {
 	complained := false
 	for {
 		m, err := s.stream.Recv()
@@ -100,7 +100,7 @@ func (s *session) receive(context.Context) error {
 		if err != nil {
 			return err
 		}
-		ignored, err := s.dispatch(m)
+		ignored, err := s.dispatch(ctx, m)
 		if err != nil {
 			return err
 		}
@@ -114,7 +114,7 @@ func (s *session) receive(context.Context) error {
 
 // dispatch handles one message. A message that makes no sense is ignored, with the reason: the next may be good, and what is held
 // stays.
-func (s *session) dispatch(m *hansev1.SessionResponse) (ignored, fatal error) {
+func (s *session) dispatch(ctx context.Context, m *hansev1.SessionResponse) (ignored, fatal error) {
 	handler := s.up.cfg.Handler
 	switch m := m.GetMessage().(type) {
 	case *hansev1.SessionResponse_State:
@@ -141,6 +141,8 @@ func (s *session) dispatch(m *hansev1.SessionResponse) (ignored, fatal error) {
 			Instance: bounded(m.Publisher.GetInstance()), Held: codec.VersionFromProto(m.Publisher.GetHeld()), Fresh: m.Publisher.GetFresh(),
 		})
 		s.up.want.poke()
+	case *hansev1.SessionResponse_Query:
+		return s.asked(ctx, m.Query), nil
 	default:
 		return fmt.Errorf("unexpected message %T", m), nil
 	}

@@ -78,7 +78,10 @@ func (s *sender) step(ctx context.Context) (next time.Time, err error) {
 			return next, err
 		}
 	}
-	return s.publish(ctx, republish)
+	if next, err = s.publish(ctx, republish); err != nil {
+		return next, err
+	}
+	return next, s.answerQuestions(ctx)
 }
 
 // publish sends the batch that is due, if one is: the full state, a change, or a sign of life.

@@ -33,6 +33,7 @@ type session struct {
 	// abort ends the stream with a reason.
 	abort    context.CancelCauseFunc
 	requests requests
+	answers  answers
 }
 
 // session talks to one node until the stream ends; welcomed says whether it had begun.
@@ -65,6 +66,7 @@ func (u *Uplink) session(ctx context.Context, address string) (welcomed bool, er
 		abort(context.Canceled)
 		return nil
 	})
+	s.answers.tasks.Wait()
 	return true, fmt.Errorf("session with node %s: %w", node, err)
 }
 

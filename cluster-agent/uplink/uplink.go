@@ -68,6 +68,8 @@ type Config struct {
 	Sign    func(model.Record) (model.SignedRecord, error)
 	Epochs  Epochs
 	Handler Handler
+	// Answer answers the nodes' questions; nil answers none.
+	Answer Answer
 	// MaxRecords bounds what is published; 0 is DefaultMaxRecords. It never exceeds codec.MaxBatchRecords, the size of
 	// a full state.
 	MaxRecords int

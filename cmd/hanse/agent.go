@@ -65,7 +65,7 @@ Ports: 7710 proxies of the site (mutual TLS), 7711 health and metrics (loopback)
 	f.StringSliceVar(&o.servers, "server", nil, "gRPC address host:port of federation nodes (default: as the federation tells)")
 	f.DurationVar(&o.svidTTL, "svid-ttl", 24*time.Hour, "life of workload certificates; they are renewed from a third of it on")
 	f.DurationVar(&o.withdrawTTL, "withdraw-ttl", 10*time.Second, "how long a workload stays after its proxy vanished")
-	cmd.AddCommand(newAgentStatusCommand(), newAgentConfirmCommand())
+	cmd.AddCommand(newAgentStatusCommand(), newAgentConfirmCommand(), newAgentExplainCommand())
 	return cmd
 }
 

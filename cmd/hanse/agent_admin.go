@@ -16,6 +16,7 @@ func (a *agentParts) adminHandler() http.Handler {
 	mux.HandleFunc("GET /v1/workload-tokens", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, a.site.Tokens()) })
 	mux.HandleFunc("GET /v1/vips", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, a.core.virtualAddresses()) })
 	mux.HandleFunc("GET /v1/gateways", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, a.core.gateways()) })
+	mux.HandleFunc("GET /v1/explain", a.explainHere)
 	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, a.agentStatus()) })
 	mux.HandleFunc("POST /v1/confirm-removals", a.confirmRemovals)
 	mux.HandleFunc("GET /v1/bundles", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, a.core.believed()) })

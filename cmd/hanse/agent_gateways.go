@@ -3,7 +3,6 @@ package main
 import (
 	"net"
 	"strconv"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -12,29 +11,7 @@ import (
 )
 
 // gatewayView is what an operator is told of one address of another cluster's gateway.
-type gatewayView struct {
-	Cluster model.ClusterName `json:"cluster"`
-	Gateway string            `json:"gateway"`
-	// Address is IP:PORT.
-	Address  string `json:"address"`
-	Draining bool   `json:"draining,omitempty"`
-	// Reachable is what calls go by: "good", "bad" or "unknown", which counts as good.
-	Reachable string `json:"reachable"`
-	// Degraded says that the path there has become much longer or loses packets: calls prefer other clusters.
-	Degraded bool `json:"degraded,omitempty"`
-	// Own is what this site's own probes have shown, Since when, and LastError why the last one failed.
-	Own       string     `json:"own"`
-	Since     *time.Time `json:"since,omitempty"`
-	LastError string     `json:"lastError,omitempty"`
-	// ConnectSeconds is how long the last TCP connection took to stand, ProbeSeconds how long the last successful probe took.
-	ConnectSeconds float64 `json:"connectSeconds,omitempty"`
-	ProbeSeconds   float64 `json:"probeSeconds,omitempty"`
-	// GoodFor and BadFor are the other clusters that say so.
-	GoodFor []model.ClusterName `json:"goodFor,omitempty"`
-	BadFor  []model.ClusterName `json:"badFor,omitempty"`
-	// Suspicious says that one of them contradicts the own result, which is therefore renewed more often.
-	Suspicious bool `json:"suspicious,omitempty"`
-}
+type gatewayView = model.GatewayFinding
 
 // gateways lists what is known of the gateways that this cluster imports from.
 func (c *siteCore) gateways() []gatewayView {

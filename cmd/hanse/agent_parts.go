@@ -108,7 +108,7 @@ func (a *agentParts) assembleUplink(own model.SignedBundle) error {
 		Cluster: a.member.Cluster, Instance: a.instance, AgentVersion: version,
 		Servers: a.servers, Dial: a.dialNode,
 		Sign:   func(r model.Record) (model.SignedRecord, error) { return records.Sign(a.key, r) },
-		Epochs: epochFileStore{filepath.Join(a.opts.dataDir, epochFile)}, Handler: a.core, Clock: a.clock, Logger: a.logger,
+		Epochs: epochFileStore{filepath.Join(a.opts.dataDir, epochFile)}, Handler: a.core, Answer: a.answer, Clock: a.clock, Logger: a.logger,
 	})
 	a.uplink.SetBundle(own)
 	return nil

@@ -27,6 +27,8 @@ type federation struct {
 	clock   *clock.Fake
 	catalog *catalog.Catalog
 	socket  string
+	// explanations is the folder of gateway/explain's scenarios.
+	explanations string
 
 	mu      sync.Mutex
 	state   *state.State
@@ -39,10 +41,15 @@ func newFederation(t *testing.T) *federation {
 		t: t, clock: clock.NewFake(start), catalog: catalog.New(catalog.Limits{}), socket: filepath.Join(shortDir(t), adminSocketName),
 		state: state.New(bundle.Accept), changed: make(chan struct{}),
 	}
+	explanations, err := filepath.Abs(filepath.Join("..", "..", "gateway", "explain", "testdata"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.explanations = explanations + "/"
 	operator := f.token(model.TokenOperator, 1)
 	f.fill(operator)
 	api := rest.New(rest.Config{
-		Node: "n1", Version: "v1", Consensus: f, Catalog: f.catalog, Live: f, Mint: f.mint, BundleRule: bundle.Accept, Clock: f.clock,
+		Node: "n1", Version: "v1", Consensus: f, Catalog: f.catalog, Live: f, Agents: f, Mint: f.mint, BundleRule: bundle.Accept, Clock: f.clock,
 		Logger: slog.New(slog.DiscardHandler),
 	})
 	// The socket's owner is an operator.

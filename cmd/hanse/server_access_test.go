@@ -283,6 +283,6 @@ func TestForwardedRequestsKeepTheirSource(t *testing.T) {
 		if w.Code/100 != 2 || len(log) == 0 || !strings.HasPrefix(log[len(log)-1].Actor.Address, c.want) {
 			t.Errorf("%s: %d %s, the audit log: %+v", name, w.Code, w.Body, log)
 		}
-		f.transport.CloseIdleConnections()
+		f.to(model.Node{Name: "n1", RESTAddress: n.address}).CloseIdleConnections()
 	}
 }

@@ -13,50 +13,59 @@ import (
 	"github.com/hanse-mesh/hanse/trust/identity"
 )
 
-// forwarder sends operators' requests on to the leader, with the operators' own credentials, over connections that are kept.
+// forwarder sends operators' requests on to other nodes, the leader above all, with the operators' own credentials, over connections
+// that are kept.
 type forwarder struct {
 	identity   *identity.Source
 	federation string
 	logger     *slog.Logger
 
-	mu        sync.Mutex
-	leader    model.Node
+	mu    sync.Mutex
+	known map[string]forwardTo
+}
+
+// forwardTo is a node as it was last sent to.
+type forwardTo struct {
+	node      model.Node
 	transport *http.Transport
 }
 
 // forwardIdle is shorter than the time after which a node closes idle connections: a request is never sent into one that closes.
 const forwardIdle = 30 * time.Second
 
-// to returns the transport for a leader; the former leader's connections are let go.
-func (f *forwarder) to(leader model.Node) *http.Transport {
+// to returns the transport for a node; connections to where it was before are let go.
+func (f *forwarder) to(node model.Node) *http.Transport {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.transport != nil && f.leader == leader {
-		return f.transport
+	held, ok := f.known[node.Name]
+	switch {
+	case ok && held.node == node:
+		return held.transport
+	case ok:
+		held.transport.CloseIdleConnections()
+	case f.known == nil:
+		f.known = map[string]forwardTo{}
 	}
-	if f.transport != nil {
-		f.transport.CloseIdleConnections()
-	}
-	config := f.identity.ClientTLS(identity.MatchNode(f.federation, leader.Name))
+	config := f.identity.ClientTLS(identity.MatchNode(f.federation, node.Name))
 	config.NextProtos = []string{"http/1.1"}
-	f.leader = leader
-	f.transport = &http.Transport{
+	transport := &http.Transport{
 		TLSClientConfig: config, ResponseHeaderTimeout: callTimeout, IdleConnTimeout: forwardIdle, MaxIdleConnsPerHost: 64,
 	}
-	return f.transport
+	f.known[node.Name] = forwardTo{node, transport}
+	return transport
 }
 
 // forward sends one request on and copies the answer.
-func (f *forwarder) forward(w http.ResponseWriter, r *http.Request, leader model.Node) {
+func (f *forwarder) forward(w http.ResponseWriter, r *http.Request, node model.Node) {
 	proxy := &httputil.ReverseProxy{
-		Rewrite:   func(pr *httputil.ProxyRequest) { pr.SetURL(&url.URL{Scheme: "https", Host: leader.RESTAddress}) },
-		Transport: f.to(leader),
+		Rewrite:   func(pr *httputil.ProxyRequest) { pr.SetURL(&url.URL{Scheme: "https", Host: node.RESTAddress}) },
+		Transport: f.to(node),
 		ErrorLog:  slog.NewLogLogger(f.logger.Handler(), slog.LevelDebug),
 		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) {
 			w.Header().Set("Retry-After", "1")
 			w.Header().Set("Content-Type", "application/problem+json")
 			w.WriteHeader(http.StatusServiceUnavailable)
-			fmt.Fprintf(w, `{"title":"Service Unavailable","status":503,"detail":%q}`, "the leader "+leader.Name+" does not answer: "+err.Error())
+			fmt.Fprintf(w, `{"title":"Service Unavailable","status":503,"detail":%q}`, "node "+node.Name+" does not answer: "+err.Error())
 		},
 	}
 	proxy.ServeHTTP(w, r)

@@ -21,10 +21,10 @@ import (
 )
 
 func (p *serverParts) restHandler() http.Handler {
-	leader := &forwarder{identity: p.identity, federation: p.own.Federation, logger: p.logger}
+	others := &forwarder{identity: p.identity, federation: p.own.Federation, logger: p.logger}
 	return rest.New(rest.Config{
-		Node: p.node.Name, Version: version, Consensus: p.consensus, Catalog: p.store, Live: liveView{p},
-		Forward: leader.forward, Mint: p.mint, BundleRule: bundle.Accept, Clock: p.clock, Logger: p.logger,
+		Node: p.node.Name, Version: version, Consensus: p.consensus, Catalog: p.store, Live: liveView{p}, Agents: p.server,
+		Forward: others.forward, Mint: p.mint, BundleRule: bundle.Accept, Clock: p.clock, Logger: p.logger,
 		Certificates: restCertificates{p.identity, p.issuing}, Providers: oidc.New(oidc.Config{Clock: p.clock, Logger: p.logger}),
 	})
 }

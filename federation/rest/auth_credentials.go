@@ -42,6 +42,9 @@ func (s *service) recognise(r *http.Request, source string) (admitted, *refusal)
 	if owner, ok := ownerOf(r.Context()); ok {
 		return admitted{owner, stays}, nil
 	}
+	if node, ok := s.asksAsNode(r); ok {
+		return admitted{node, stays}, nil
+	}
 	shown, err := s.credentialOf(r)
 	if err != nil {
 		return admitted{}, &refusal{status: http.StatusUnauthorized, detail: err.Error(), shown: r.Header.Get("Authorization") != ""}

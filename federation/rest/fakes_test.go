@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -44,6 +45,8 @@ type group struct {
 	proposeErr, barrierErr error
 	barriers               int
 	nodes                  map[string]http.Handler
+	agents                 map[string]*agents
+	mu                     sync.Mutex
 	forwarded              []*http.Request
 	// onForward, when set, is called before a request is sent on.
 	onForward func()
@@ -53,7 +56,7 @@ type group struct {
 
 func newGroup(t *testing.T) *group {
 	g := &group{
-		t: t, clock: clock.NewFake(start), catalog: catalog.New(catalog.Limits{}), leader: "lead", nodes: map[string]http.Handler{},
+		t: t, clock: clock.NewFake(start), catalog: catalog.New(catalog.Limits{}), leader: "lead", nodes: map[string]http.Handler{}, agents: map[string]*agents{"lead": {}, "follow": {}},
 		live: &live{connected: map[model.ClusterName]bool{}, alive: map[string]bool{}, refused: map[model.ClusterName][]string{}},
 	}
 	g.live.now, g.live.feeds = g.clock.Now, map[model.ClusterName]rest.LiveFeed{}
@@ -70,7 +73,7 @@ func newGroup(t *testing.T) *group {
 func (g *group) serve(limits rest.Limits) {
 	for _, name := range []string{"lead", "follow"} {
 		g.nodes[name] = rest.New(rest.Config{
-			Node: name, Version: "v0", Consensus: member{g, name}, Catalog: g.catalog, Live: g.live, Forward: g.forward, Mint: g.mint,
+			Node: name, Version: "v0", Consensus: member{g, name}, Catalog: g.catalog, Live: g.live, Agents: g.agents[name], Forward: g.forward, Mint: g.mint,
 			Certificates: g.people, Providers: oidc.New(oidc.Config{Clock: g.clock, Logger: slog.New(slog.DiscardHandler)}),
 			Limits: limits, BundleRule: bundle.Accept, Clock: g.clock, Logger: slog.New(slog.DiscardHandler),
 		})
@@ -110,7 +113,9 @@ func (g *group) apply(c state.Command) state.Result {
 
 // forward sends a request on as a node does: over a connection of its own, on which it shows its own certificate.
 func (g *group) forward(w http.ResponseWriter, r *http.Request, to model.Node) {
+	g.mu.Lock()
 	g.forwarded = append(g.forwarded, r.Clone(context.Background()))
+	g.mu.Unlock()
 	if g.onForward != nil {
 		g.onForward()
 	}

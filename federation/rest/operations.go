@@ -69,7 +69,7 @@ func describeHeaders(code string, r *huma.Response) {
 	case "401":
 		add("WWW-Authenticate", huma.TypeString, "How to show a credential")
 		return
-	case "429", "503":
+	case "429", "503", "504":
 		add("Retry-After", huma.TypeInteger, "Seconds after which the same request may succeed")
 	}
 	add(indexHeader, huma.TypeInteger, "A Raft index that the answer is not older than")

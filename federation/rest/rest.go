@@ -80,6 +80,7 @@ type Config struct {
 	Consensus Consensus
 	Catalog   Catalog
 	Live      Live
+	Agents    Agents
 	Forward   Forward
 	// Mint makes a token's secret and its text for operators.
 	Mint Mint
@@ -101,6 +102,7 @@ type service struct {
 	// schemas are those of the description.
 	schemas  huma.Registry
 	attempts attempts
+	homes    homes
 }
 
 const schemaPrefix = "#/components/schemas/"
@@ -114,7 +116,8 @@ func New(cfg Config) http.Handler {
 	api.UseMiddleware(strictQuery(api), strictBody(api))
 	for _, register := range []func(huma.API){
 		s.registerStatus, s.registerMembers, s.registerTokens, s.registerServices, s.registerSites, s.registerTrust, s.registerPolicies,
-		s.registerApply, s.registerAudit, s.registerWhoami, s.registerCertificates,
+		s.registerApply, s.registerAudit, s.registerWhoami, s.registerCertificates, s.registerAgents, s.registerExplain,
+		s.registerAcknowledged,
 	} {
 		register(api)
 	}

@@ -48,6 +48,10 @@ type session struct {
 	// bundles holds the newest bundle that the agent has sent and the leader has not seen.
 	bundles chan model.SignedBundle
 
+	// questions are those to the agent; ended closes when the session does.
+	questions questions
+	ended     chan struct{}
+
 	mu       sync.Mutex
 	outbox   outbox
 	accepted accepted
@@ -91,7 +95,9 @@ func (s *Server) Session(stream hansev1.FederationService_SessionServer) error {
 		log:     s.cfg.Logger.With("cluster", cluster, "instance", hello.GetInstance()),
 		kick:    make(chan struct{}, 1),
 		bundles: make(chan model.SignedBundle, 1),
+		ended:   make(chan struct{}),
 	}
+	defer close(x.ended)
 	if err := s.sessions.add(x, Session{
 		Cluster: cluster, Since: s.cfg.Clock.Now(), Instance: x.instance, AgentVersion: hello.GetAgentVersion(), Protocol: protocol,
 	}); err != nil {
@@ -244,6 +250,9 @@ func (x *session) handle(m *hansev1.SessionRequest) error {
 			o.origins[origin] = true
 			return nil
 		})
+	case *hansev1.SessionRequest_Answer:
+		x.questions.answered(m.Answer)
+		return nil
 	case *hansev1.SessionRequest_Hello:
 		return status.Error(codes.InvalidArgument, "a session has one hello")
 	default:
@@ -257,9 +266,14 @@ func (x *session) note(change func(*outbox) error) error {
 	x.mu.Lock()
 	err := change(&x.outbox)
 	x.mu.Unlock()
+	x.wake()
+	return err
+}
+
+// wake has the writer look around; it never blocks.
+func (x *session) wake() {
 	select {
 	case x.kick <- struct{}{}:
 	default:
 	}
-	return err
 }

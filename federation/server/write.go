@@ -100,7 +100,10 @@ func (w *writer) round(view *state.View, origins []model.ClusterName) (silent ti
 	if err := w.tell(origins, out.origins); err != nil {
 		return silent, err
 	}
-	return silent, w.answer(out)
+	if err := w.answer(out); err != nil {
+		return silent, err
+	}
+	return silent, w.tellQueries()
 }
 
 // follow sends the new state and judges by it anew what the agent has published.

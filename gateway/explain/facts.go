@@ -77,7 +77,7 @@ func (x *explainer) rampFacts(to []string, cluster model.ClusterName, l model.Lo
 
 // workloadFacts say which of this cluster's workloads are at an address.
 func (x *explainer) workloadFacts(e route.Endpoint) []string {
-	var out []string
+	out := []string{}
 	for _, w := range x.port.Own {
 		if w.Address == e.Address && w.InboundPort == e.Port {
 			out = append(out, "workload "+w.ID+" "+stateText(w))

@@ -379,6 +379,7 @@ type SessionRequest struct {
 	//	*SessionRequest_Batch
 	//	*SessionRequest_Bundle
 	//	*SessionRequest_Resync
+	//	*SessionRequest_Answer
 	Message       isSessionRequest_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -457,6 +458,15 @@ func (x *SessionRequest) GetResync() *ImportResync {
 	return nil
 }
 
+func (x *SessionRequest) GetAnswer() *QueryAnswer {
+	if x != nil {
+		if x, ok := x.Message.(*SessionRequest_Answer); ok {
+			return x.Answer
+		}
+	}
+	return nil
+}
+
 type isSessionRequest_Message interface {
 	isSessionRequest_Message()
 }
@@ -477,6 +487,11 @@ type SessionRequest_Resync struct {
 	Resync *ImportResync `protobuf:"bytes,4,opt,name=resync,proto3,oneof"`
 }
 
+type SessionRequest_Answer struct {
+	// answer is to a query, from protocol 3 on.
+	Answer *QueryAnswer `protobuf:"bytes,5,opt,name=answer,proto3,oneof"`
+}
+
 func (*SessionRequest_Hello) isSessionRequest_Message() {}
 
 func (*SessionRequest_Batch) isSessionRequest_Message() {}
@@ -484,6 +499,8 @@ func (*SessionRequest_Batch) isSessionRequest_Message() {}
 func (*SessionRequest_Bundle) isSessionRequest_Message() {}
 
 func (*SessionRequest_Resync) isSessionRequest_Message() {}
+
+func (*SessionRequest_Answer) isSessionRequest_Message() {}
 
 type SessionHello struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
@@ -618,6 +635,7 @@ type SessionResponse struct {
 	//	*SessionResponse_Refused
 	//	*SessionResponse_Resync
 	//	*SessionResponse_Publisher
+	//	*SessionResponse_Query
 	Message       isSessionResponse_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -723,6 +741,15 @@ func (x *SessionResponse) GetPublisher() *Publisher {
 	return nil
 }
 
+func (x *SessionResponse) GetQuery() *Query {
+	if x != nil {
+		if x, ok := x.Message.(*SessionResponse_Query); ok {
+			return x.Query
+		}
+	}
+	return nil
+}
+
 type isSessionResponse_Message interface {
 	isSessionResponse_Message()
 }
@@ -761,6 +788,11 @@ type SessionResponse_Publisher struct {
 	Publisher *Publisher `protobuf:"bytes,7,opt,name=publisher,proto3,oneof"`
 }
 
+type SessionResponse_Query struct {
+	// query asks the agent something, from protocol 3 on. At most 8 are open at a time, and an answer that takes 5 s is not awaited.
+	Query *Query `protobuf:"bytes,8,opt,name=query,proto3,oneof"`
+}
+
 func (*SessionResponse_Welcome) isSessionResponse_Message() {}
 
 func (*SessionResponse_State) isSessionResponse_Message() {}
@@ -774,6 +806,142 @@ func (*SessionResponse_Refused) isSessionResponse_Message() {}
 func (*SessionResponse_Resync) isSessionResponse_Message() {}
 
 func (*SessionResponse_Publisher) isSessionResponse_Message() {}
+
+func (*SessionResponse_Query) isSessionResponse_Message() {}
+
+// Query is a question to the agent: the kinds are listed in api/model.
+type Query struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// id tells the session's questions apart.
+	Id   uint64 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	Kind string `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
+	// json is the request; it may be empty.
+	Json          []byte `protobuf:"bytes,3,opt,name=json,proto3" json:"json,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Query) Reset() {
+	*x = Query{}
+	mi := &file_hanse_v1_federation_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Query) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Query) ProtoMessage() {}
+
+func (x *Query) ProtoReflect() protoreflect.Message {
+	mi := &file_hanse_v1_federation_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Query.ProtoReflect.Descriptor instead.
+func (*Query) Descriptor() ([]byte, []int) {
+	return file_hanse_v1_federation_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *Query) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *Query) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Query) GetJson() []byte {
+	if x != nil {
+		return x.Json
+	}
+	return nil
+}
+
+// QueryAnswer answers the question of the same id, at most once.
+type QueryAnswer struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	// status is "ok" or why there is no answer; reason says it to a person.
+	Status string `protobuf:"bytes,2,opt,name=status,proto3" json:"status,omitempty"`
+	// json is the answer, at most 1 MiB.
+	Json          []byte `protobuf:"bytes,3,opt,name=json,proto3" json:"json,omitempty"`
+	Reason        string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *QueryAnswer) Reset() {
+	*x = QueryAnswer{}
+	mi := &file_hanse_v1_federation_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *QueryAnswer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*QueryAnswer) ProtoMessage() {}
+
+func (x *QueryAnswer) ProtoReflect() protoreflect.Message {
+	mi := &file_hanse_v1_federation_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use QueryAnswer.ProtoReflect.Descriptor instead.
+func (*QueryAnswer) Descriptor() ([]byte, []int) {
+	return file_hanse_v1_federation_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *QueryAnswer) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *QueryAnswer) GetStatus() string {
+	if x != nil {
+		return x.Status
+	}
+	return ""
+}
+
+func (x *QueryAnswer) GetJson() []byte {
+	if x != nil {
+		return x.Json
+	}
+	return nil
+}
+
+func (x *QueryAnswer) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
 
 // Publisher is the process whose state of a cluster a node holds.
 type Publisher struct {
@@ -789,7 +957,7 @@ type Publisher struct {
 
 func (x *Publisher) Reset() {
 	*x = Publisher{}
-	mi := &file_hanse_v1_federation_proto_msgTypes[10]
+	mi := &file_hanse_v1_federation_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -801,7 +969,7 @@ func (x *Publisher) String() string {
 func (*Publisher) ProtoMessage() {}
 
 func (x *Publisher) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_federation_proto_msgTypes[10]
+	mi := &file_hanse_v1_federation_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -814,7 +982,7 @@ func (x *Publisher) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Publisher.ProtoReflect.Descriptor instead.
 func (*Publisher) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_federation_proto_rawDescGZIP(), []int{10}
+	return file_hanse_v1_federation_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Publisher) GetInstance() string {
@@ -852,7 +1020,7 @@ type SessionWelcome struct {
 
 func (x *SessionWelcome) Reset() {
 	*x = SessionWelcome{}
-	mi := &file_hanse_v1_federation_proto_msgTypes[11]
+	mi := &file_hanse_v1_federation_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -864,7 +1032,7 @@ func (x *SessionWelcome) String() string {
 func (*SessionWelcome) ProtoMessage() {}
 
 func (x *SessionWelcome) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_federation_proto_msgTypes[11]
+	mi := &file_hanse_v1_federation_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -877,7 +1045,7 @@ func (x *SessionWelcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionWelcome.ProtoReflect.Descriptor instead.
 func (*SessionWelcome) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_federation_proto_rawDescGZIP(), []int{11}
+	return file_hanse_v1_federation_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *SessionWelcome) GetProtocol() uint32 {
@@ -924,7 +1092,7 @@ type OriginDropped struct {
 
 func (x *OriginDropped) Reset() {
 	*x = OriginDropped{}
-	mi := &file_hanse_v1_federation_proto_msgTypes[12]
+	mi := &file_hanse_v1_federation_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -936,7 +1104,7 @@ func (x *OriginDropped) String() string {
 func (*OriginDropped) ProtoMessage() {}
 
 func (x *OriginDropped) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_federation_proto_msgTypes[12]
+	mi := &file_hanse_v1_federation_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -949,7 +1117,7 @@ func (x *OriginDropped) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OriginDropped.ProtoReflect.Descriptor instead.
 func (*OriginDropped) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_federation_proto_rawDescGZIP(), []int{12}
+	return file_hanse_v1_federation_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *OriginDropped) GetOrigin() string {
@@ -968,7 +1136,7 @@ type Refusals struct {
 
 func (x *Refusals) Reset() {
 	*x = Refusals{}
-	mi := &file_hanse_v1_federation_proto_msgTypes[13]
+	mi := &file_hanse_v1_federation_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -980,7 +1148,7 @@ func (x *Refusals) String() string {
 func (*Refusals) ProtoMessage() {}
 
 func (x *Refusals) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_federation_proto_msgTypes[13]
+	mi := &file_hanse_v1_federation_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -993,7 +1161,7 @@ func (x *Refusals) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refusals.ProtoReflect.Descriptor instead.
 func (*Refusals) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_federation_proto_rawDescGZIP(), []int{13}
+	return file_hanse_v1_federation_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Refusals) GetRefusals() []*Refusal {
@@ -1013,7 +1181,7 @@ type Refusal struct {
 
 func (x *Refusal) Reset() {
 	*x = Refusal{}
-	mi := &file_hanse_v1_federation_proto_msgTypes[14]
+	mi := &file_hanse_v1_federation_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1025,7 +1193,7 @@ func (x *Refusal) String() string {
 func (*Refusal) ProtoMessage() {}
 
 func (x *Refusal) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_federation_proto_msgTypes[14]
+	mi := &file_hanse_v1_federation_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1038,7 +1206,7 @@ func (x *Refusal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refusal.ProtoReflect.Descriptor instead.
 func (*Refusal) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_federation_proto_rawDescGZIP(), []int{14}
+	return file_hanse_v1_federation_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Refusal) GetKey() string {
@@ -1064,7 +1232,7 @@ type PublishResync struct {
 
 func (x *PublishResync) Reset() {
 	*x = PublishResync{}
-	mi := &file_hanse_v1_federation_proto_msgTypes[15]
+	mi := &file_hanse_v1_federation_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1076,7 +1244,7 @@ func (x *PublishResync) String() string {
 func (*PublishResync) ProtoMessage() {}
 
 func (x *PublishResync) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_federation_proto_msgTypes[15]
+	mi := &file_hanse_v1_federation_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1089,7 +1257,7 @@ func (x *PublishResync) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishResync.ProtoReflect.Descriptor instead.
 func (*PublishResync) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_federation_proto_rawDescGZIP(), []int{15}
+	return file_hanse_v1_federation_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *PublishResync) GetReason() string {
@@ -1113,7 +1281,7 @@ type JoinNodeRequest struct {
 
 func (x *JoinNodeRequest) Reset() {
 	*x = JoinNodeRequest{}
-	mi := &file_hanse_v1_federation_proto_msgTypes[16]
+	mi := &file_hanse_v1_federation_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1125,7 +1293,7 @@ func (x *JoinNodeRequest) String() string {
 func (*JoinNodeRequest) ProtoMessage() {}
 
 func (x *JoinNodeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_federation_proto_msgTypes[16]
+	mi := &file_hanse_v1_federation_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1138,7 +1306,7 @@ func (x *JoinNodeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinNodeRequest.ProtoReflect.Descriptor instead.
 func (*JoinNodeRequest) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_federation_proto_rawDescGZIP(), []int{16}
+	return file_hanse_v1_federation_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *JoinNodeRequest) GetTokenId() string {
@@ -1190,7 +1358,7 @@ type JoinNodeResponse struct {
 
 func (x *JoinNodeResponse) Reset() {
 	*x = JoinNodeResponse{}
-	mi := &file_hanse_v1_federation_proto_msgTypes[17]
+	mi := &file_hanse_v1_federation_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1202,7 +1370,7 @@ func (x *JoinNodeResponse) String() string {
 func (*JoinNodeResponse) ProtoMessage() {}
 
 func (x *JoinNodeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_federation_proto_msgTypes[17]
+	mi := &file_hanse_v1_federation_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1215,7 +1383,7 @@ func (x *JoinNodeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinNodeResponse.ProtoReflect.Descriptor instead.
 func (*JoinNodeResponse) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_federation_proto_rawDescGZIP(), []int{17}
+	return file_hanse_v1_federation_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *JoinNodeResponse) GetFederation() string {
@@ -1268,7 +1436,7 @@ type ForwardRequest struct {
 
 func (x *ForwardRequest) Reset() {
 	*x = ForwardRequest{}
-	mi := &file_hanse_v1_federation_proto_msgTypes[18]
+	mi := &file_hanse_v1_federation_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1280,7 +1448,7 @@ func (x *ForwardRequest) String() string {
 func (*ForwardRequest) ProtoMessage() {}
 
 func (x *ForwardRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_federation_proto_msgTypes[18]
+	mi := &file_hanse_v1_federation_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1293,7 +1461,7 @@ func (x *ForwardRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForwardRequest.ProtoReflect.Descriptor instead.
 func (*ForwardRequest) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_federation_proto_rawDescGZIP(), []int{18}
+	return file_hanse_v1_federation_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ForwardRequest) GetRequest() isForwardRequest_Request {
@@ -1378,7 +1546,7 @@ type ForwardResponse struct {
 
 func (x *ForwardResponse) Reset() {
 	*x = ForwardResponse{}
-	mi := &file_hanse_v1_federation_proto_msgTypes[19]
+	mi := &file_hanse_v1_federation_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1390,7 +1558,7 @@ func (x *ForwardResponse) String() string {
 func (*ForwardResponse) ProtoMessage() {}
 
 func (x *ForwardResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_federation_proto_msgTypes[19]
+	mi := &file_hanse_v1_federation_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1403,7 +1571,7 @@ func (x *ForwardResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForwardResponse.ProtoReflect.Descriptor instead.
 func (*ForwardResponse) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_federation_proto_rawDescGZIP(), []int{19}
+	return file_hanse_v1_federation_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ForwardResponse) GetIndex() uint64 {
@@ -1434,7 +1602,7 @@ type SyncRequest struct {
 
 func (x *SyncRequest) Reset() {
 	*x = SyncRequest{}
-	mi := &file_hanse_v1_federation_proto_msgTypes[20]
+	mi := &file_hanse_v1_federation_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1446,7 +1614,7 @@ func (x *SyncRequest) String() string {
 func (*SyncRequest) ProtoMessage() {}
 
 func (x *SyncRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_federation_proto_msgTypes[20]
+	mi := &file_hanse_v1_federation_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1459,7 +1627,7 @@ func (x *SyncRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncRequest.ProtoReflect.Descriptor instead.
 func (*SyncRequest) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_federation_proto_rawDescGZIP(), []int{20}
+	return file_hanse_v1_federation_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *SyncRequest) GetMessage() isSyncRequest_Message {
@@ -1529,7 +1697,7 @@ type Prune struct {
 
 func (x *Prune) Reset() {
 	*x = Prune{}
-	mi := &file_hanse_v1_federation_proto_msgTypes[21]
+	mi := &file_hanse_v1_federation_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1541,7 +1709,7 @@ func (x *Prune) String() string {
 func (*Prune) ProtoMessage() {}
 
 func (x *Prune) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_federation_proto_msgTypes[21]
+	mi := &file_hanse_v1_federation_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1554,7 +1722,7 @@ func (x *Prune) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Prune.ProtoReflect.Descriptor instead.
 func (*Prune) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_federation_proto_rawDescGZIP(), []int{21}
+	return file_hanse_v1_federation_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Prune) GetOrigin() string {
@@ -1576,7 +1744,7 @@ type SyncHello struct {
 
 func (x *SyncHello) Reset() {
 	*x = SyncHello{}
-	mi := &file_hanse_v1_federation_proto_msgTypes[22]
+	mi := &file_hanse_v1_federation_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1588,7 +1756,7 @@ func (x *SyncHello) String() string {
 func (*SyncHello) ProtoMessage() {}
 
 func (x *SyncHello) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_federation_proto_msgTypes[22]
+	mi := &file_hanse_v1_federation_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1601,7 +1769,7 @@ func (x *SyncHello) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncHello.ProtoReflect.Descriptor instead.
 func (*SyncHello) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_federation_proto_rawDescGZIP(), []int{22}
+	return file_hanse_v1_federation_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *SyncHello) GetProtocolMin() uint32 {
@@ -1645,7 +1813,7 @@ type Have struct {
 
 func (x *Have) Reset() {
 	*x = Have{}
-	mi := &file_hanse_v1_federation_proto_msgTypes[23]
+	mi := &file_hanse_v1_federation_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1657,7 +1825,7 @@ func (x *Have) String() string {
 func (*Have) ProtoMessage() {}
 
 func (x *Have) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_federation_proto_msgTypes[23]
+	mi := &file_hanse_v1_federation_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1670,7 +1838,7 @@ func (x *Have) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Have.ProtoReflect.Descriptor instead.
 func (*Have) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_federation_proto_rawDescGZIP(), []int{23}
+	return file_hanse_v1_federation_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Have) GetOrigin() string {
@@ -1710,7 +1878,7 @@ type Haves struct {
 
 func (x *Haves) Reset() {
 	*x = Haves{}
-	mi := &file_hanse_v1_federation_proto_msgTypes[24]
+	mi := &file_hanse_v1_federation_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1722,7 +1890,7 @@ func (x *Haves) String() string {
 func (*Haves) ProtoMessage() {}
 
 func (x *Haves) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_federation_proto_msgTypes[24]
+	mi := &file_hanse_v1_federation_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1735,7 +1903,7 @@ func (x *Haves) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Haves.ProtoReflect.Descriptor instead.
 func (*Haves) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_federation_proto_rawDescGZIP(), []int{24}
+	return file_hanse_v1_federation_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Haves) GetHave() []*Have {
@@ -1759,7 +1927,7 @@ type SyncResponse struct {
 
 func (x *SyncResponse) Reset() {
 	*x = SyncResponse{}
-	mi := &file_hanse_v1_federation_proto_msgTypes[25]
+	mi := &file_hanse_v1_federation_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1771,7 +1939,7 @@ func (x *SyncResponse) String() string {
 func (*SyncResponse) ProtoMessage() {}
 
 func (x *SyncResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_federation_proto_msgTypes[25]
+	mi := &file_hanse_v1_federation_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1784,7 +1952,7 @@ func (x *SyncResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncResponse.ProtoReflect.Descriptor instead.
 func (*SyncResponse) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_federation_proto_rawDescGZIP(), []int{25}
+	return file_hanse_v1_federation_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *SyncResponse) GetMessage() isSyncResponse_Message {
@@ -1854,7 +2022,7 @@ type SyncWelcome struct {
 
 func (x *SyncWelcome) Reset() {
 	*x = SyncWelcome{}
-	mi := &file_hanse_v1_federation_proto_msgTypes[26]
+	mi := &file_hanse_v1_federation_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1866,7 +2034,7 @@ func (x *SyncWelcome) String() string {
 func (*SyncWelcome) ProtoMessage() {}
 
 func (x *SyncWelcome) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_federation_proto_msgTypes[26]
+	mi := &file_hanse_v1_federation_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1879,7 +2047,7 @@ func (x *SyncWelcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncWelcome.ProtoReflect.Descriptor instead.
 func (*SyncWelcome) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_federation_proto_rawDescGZIP(), []int{26}
+	return file_hanse_v1_federation_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *SyncWelcome) GetProtocol() uint32 {
@@ -1925,12 +2093,13 @@ const file_hanse_v1_federation_proto_rawDesc = "" +
 	"\ftrust_domain\x18\x01 \x01(\tR\vtrustDomain\"W\n" +
 	"\x11GetBundleResponse\x12.\n" +
 	"\x06bundle\x18\x01 \x01(\v2\x16.hanse.v1.SignedBundleR\x06bundle\x12\x12\n" +
-	"\x04node\x18\x02 \x01(\tR\x04node\"\xd8\x01\n" +
+	"\x04node\x18\x02 \x01(\tR\x04node\"\x89\x02\n" +
 	"\x0eSessionRequest\x12.\n" +
 	"\x05hello\x18\x01 \x01(\v2\x16.hanse.v1.SessionHelloH\x00R\x05hello\x12'\n" +
 	"\x05batch\x18\x02 \x01(\v2\x0f.hanse.v1.BatchH\x00R\x05batch\x120\n" +
 	"\x06bundle\x18\x03 \x01(\v2\x16.hanse.v1.SignedBundleH\x00R\x06bundle\x120\n" +
-	"\x06resync\x18\x04 \x01(\v2\x16.hanse.v1.ImportResyncH\x00R\x06resyncB\t\n" +
+	"\x06resync\x18\x04 \x01(\v2\x16.hanse.v1.ImportResyncH\x00R\x06resync\x12/\n" +
+	"\x06answer\x18\x05 \x01(\v2\x15.hanse.v1.QueryAnswerH\x00R\x06answerB\t\n" +
 	"\amessage\"\xaf\x01\n" +
 	"\fSessionHello\x12!\n" +
 	"\fprotocol_min\x18\x01 \x01(\rR\vprotocolMin\x12!\n" +
@@ -1939,7 +2108,7 @@ const file_hanse_v1_federation_proto_rawDesc = "" +
 	"\binstance\x18\x04 \x01(\tR\binstance\x12#\n" +
 	"\ragent_version\x18\x05 \x01(\tR\fagentVersion\"&\n" +
 	"\fImportResync\x12\x16\n" +
-	"\x06origin\x18\x01 \x01(\tR\x06origin\"\xf3\x02\n" +
+	"\x06origin\x18\x01 \x01(\tR\x06origin\"\x9c\x03\n" +
 	"\x0fSessionResponse\x124\n" +
 	"\awelcome\x18\x01 \x01(\v2\x18.hanse.v1.SessionWelcomeH\x00R\awelcome\x12'\n" +
 	"\x05state\x18\x02 \x01(\v2\x0f.hanse.v1.StateH\x00R\x05state\x12)\n" +
@@ -1947,8 +2116,18 @@ const file_hanse_v1_federation_proto_rawDesc = "" +
 	"\adropped\x18\x04 \x01(\v2\x17.hanse.v1.OriginDroppedH\x00R\adropped\x12.\n" +
 	"\arefused\x18\x05 \x01(\v2\x12.hanse.v1.RefusalsH\x00R\arefused\x121\n" +
 	"\x06resync\x18\x06 \x01(\v2\x17.hanse.v1.PublishResyncH\x00R\x06resync\x123\n" +
-	"\tpublisher\x18\a \x01(\v2\x13.hanse.v1.PublisherH\x00R\tpublisherB\t\n" +
-	"\amessage\"d\n" +
+	"\tpublisher\x18\a \x01(\v2\x13.hanse.v1.PublisherH\x00R\tpublisher\x12'\n" +
+	"\x05query\x18\b \x01(\v2\x0f.hanse.v1.QueryH\x00R\x05queryB\t\n" +
+	"\amessage\"?\n" +
+	"\x05Query\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x12\n" +
+	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x12\n" +
+	"\x04json\x18\x03 \x01(\fR\x04json\"a\n" +
+	"\vQueryAnswer\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x16\n" +
+	"\x06status\x18\x02 \x01(\tR\x06status\x12\x12\n" +
+	"\x04json\x18\x03 \x01(\fR\x04json\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\"d\n" +
 	"\tPublisher\x12\x1a\n" +
 	"\binstance\x18\x01 \x01(\tR\binstance\x12%\n" +
 	"\x04held\x18\x02 \x01(\v2\x11.hanse.v1.VersionR\x04held\x12\x14\n" +
@@ -2046,7 +2225,7 @@ func file_hanse_v1_federation_proto_rawDescGZIP() []byte {
 	return file_hanse_v1_federation_proto_rawDescData
 }
 
-var file_hanse_v1_federation_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
+var file_hanse_v1_federation_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
 var file_hanse_v1_federation_proto_goTypes = []any{
 	(*JoinClusterRequest)(nil),    // 0: hanse.v1.JoinClusterRequest
 	(*JoinClusterResponse)(nil),   // 1: hanse.v1.JoinClusterResponse
@@ -2058,86 +2237,90 @@ var file_hanse_v1_federation_proto_goTypes = []any{
 	(*SessionHello)(nil),          // 7: hanse.v1.SessionHello
 	(*ImportResync)(nil),          // 8: hanse.v1.ImportResync
 	(*SessionResponse)(nil),       // 9: hanse.v1.SessionResponse
-	(*Publisher)(nil),             // 10: hanse.v1.Publisher
-	(*SessionWelcome)(nil),        // 11: hanse.v1.SessionWelcome
-	(*OriginDropped)(nil),         // 12: hanse.v1.OriginDropped
-	(*Refusals)(nil),              // 13: hanse.v1.Refusals
-	(*Refusal)(nil),               // 14: hanse.v1.Refusal
-	(*PublishResync)(nil),         // 15: hanse.v1.PublishResync
-	(*JoinNodeRequest)(nil),       // 16: hanse.v1.JoinNodeRequest
-	(*JoinNodeResponse)(nil),      // 17: hanse.v1.JoinNodeResponse
-	(*ForwardRequest)(nil),        // 18: hanse.v1.ForwardRequest
-	(*ForwardResponse)(nil),       // 19: hanse.v1.ForwardResponse
-	(*SyncRequest)(nil),           // 20: hanse.v1.SyncRequest
-	(*Prune)(nil),                 // 21: hanse.v1.Prune
-	(*SyncHello)(nil),             // 22: hanse.v1.SyncHello
-	(*Have)(nil),                  // 23: hanse.v1.Have
-	(*Haves)(nil),                 // 24: hanse.v1.Haves
-	(*SyncResponse)(nil),          // 25: hanse.v1.SyncResponse
-	(*SyncWelcome)(nil),           // 26: hanse.v1.SyncWelcome
-	(*Cluster)(nil),               // 27: hanse.v1.Cluster
-	(*SignedBundle)(nil),          // 28: hanse.v1.SignedBundle
-	(*Batch)(nil),                 // 29: hanse.v1.Batch
-	(*State)(nil),                 // 30: hanse.v1.State
-	(*Version)(nil),               // 31: hanse.v1.Version
-	(*Node)(nil),                  // 32: hanse.v1.Node
-	(*PutBundle)(nil),             // 33: hanse.v1.PutBundle
-	(*PutNode)(nil),               // 34: hanse.v1.PutNode
-	(*timestamppb.Timestamp)(nil), // 35: google.protobuf.Timestamp
+	(*Query)(nil),                 // 10: hanse.v1.Query
+	(*QueryAnswer)(nil),           // 11: hanse.v1.QueryAnswer
+	(*Publisher)(nil),             // 12: hanse.v1.Publisher
+	(*SessionWelcome)(nil),        // 13: hanse.v1.SessionWelcome
+	(*OriginDropped)(nil),         // 14: hanse.v1.OriginDropped
+	(*Refusals)(nil),              // 15: hanse.v1.Refusals
+	(*Refusal)(nil),               // 16: hanse.v1.Refusal
+	(*PublishResync)(nil),         // 17: hanse.v1.PublishResync
+	(*JoinNodeRequest)(nil),       // 18: hanse.v1.JoinNodeRequest
+	(*JoinNodeResponse)(nil),      // 19: hanse.v1.JoinNodeResponse
+	(*ForwardRequest)(nil),        // 20: hanse.v1.ForwardRequest
+	(*ForwardResponse)(nil),       // 21: hanse.v1.ForwardResponse
+	(*SyncRequest)(nil),           // 22: hanse.v1.SyncRequest
+	(*Prune)(nil),                 // 23: hanse.v1.Prune
+	(*SyncHello)(nil),             // 24: hanse.v1.SyncHello
+	(*Have)(nil),                  // 25: hanse.v1.Have
+	(*Haves)(nil),                 // 26: hanse.v1.Haves
+	(*SyncResponse)(nil),          // 27: hanse.v1.SyncResponse
+	(*SyncWelcome)(nil),           // 28: hanse.v1.SyncWelcome
+	(*Cluster)(nil),               // 29: hanse.v1.Cluster
+	(*SignedBundle)(nil),          // 30: hanse.v1.SignedBundle
+	(*Batch)(nil),                 // 31: hanse.v1.Batch
+	(*State)(nil),                 // 32: hanse.v1.State
+	(*Version)(nil),               // 33: hanse.v1.Version
+	(*Node)(nil),                  // 34: hanse.v1.Node
+	(*PutBundle)(nil),             // 35: hanse.v1.PutBundle
+	(*PutNode)(nil),               // 36: hanse.v1.PutNode
+	(*timestamppb.Timestamp)(nil), // 37: google.protobuf.Timestamp
 }
 var file_hanse_v1_federation_proto_depIdxs = []int32{
-	27, // 0: hanse.v1.JoinClusterResponse.cluster:type_name -> hanse.v1.Cluster
-	28, // 1: hanse.v1.GetBundleResponse.bundle:type_name -> hanse.v1.SignedBundle
+	29, // 0: hanse.v1.JoinClusterResponse.cluster:type_name -> hanse.v1.Cluster
+	30, // 1: hanse.v1.GetBundleResponse.bundle:type_name -> hanse.v1.SignedBundle
 	7,  // 2: hanse.v1.SessionRequest.hello:type_name -> hanse.v1.SessionHello
-	29, // 3: hanse.v1.SessionRequest.batch:type_name -> hanse.v1.Batch
-	28, // 4: hanse.v1.SessionRequest.bundle:type_name -> hanse.v1.SignedBundle
+	31, // 3: hanse.v1.SessionRequest.batch:type_name -> hanse.v1.Batch
+	30, // 4: hanse.v1.SessionRequest.bundle:type_name -> hanse.v1.SignedBundle
 	8,  // 5: hanse.v1.SessionRequest.resync:type_name -> hanse.v1.ImportResync
-	11, // 6: hanse.v1.SessionResponse.welcome:type_name -> hanse.v1.SessionWelcome
-	30, // 7: hanse.v1.SessionResponse.state:type_name -> hanse.v1.State
-	29, // 8: hanse.v1.SessionResponse.import:type_name -> hanse.v1.Batch
-	12, // 9: hanse.v1.SessionResponse.dropped:type_name -> hanse.v1.OriginDropped
-	13, // 10: hanse.v1.SessionResponse.refused:type_name -> hanse.v1.Refusals
-	15, // 11: hanse.v1.SessionResponse.resync:type_name -> hanse.v1.PublishResync
-	10, // 12: hanse.v1.SessionResponse.publisher:type_name -> hanse.v1.Publisher
-	31, // 13: hanse.v1.Publisher.held:type_name -> hanse.v1.Version
-	31, // 14: hanse.v1.SessionWelcome.held:type_name -> hanse.v1.Version
-	14, // 15: hanse.v1.Refusals.refusals:type_name -> hanse.v1.Refusal
-	32, // 16: hanse.v1.JoinNodeRequest.node:type_name -> hanse.v1.Node
-	32, // 17: hanse.v1.JoinNodeResponse.nodes:type_name -> hanse.v1.Node
-	0,  // 18: hanse.v1.ForwardRequest.join_cluster:type_name -> hanse.v1.JoinClusterRequest
-	16, // 19: hanse.v1.ForwardRequest.join_node:type_name -> hanse.v1.JoinNodeRequest
-	33, // 20: hanse.v1.ForwardRequest.put_bundle:type_name -> hanse.v1.PutBundle
-	34, // 21: hanse.v1.ForwardRequest.put_node:type_name -> hanse.v1.PutNode
-	27, // 22: hanse.v1.ForwardResponse.cluster:type_name -> hanse.v1.Cluster
-	22, // 23: hanse.v1.SyncRequest.hello:type_name -> hanse.v1.SyncHello
-	23, // 24: hanse.v1.SyncRequest.pull:type_name -> hanse.v1.Have
-	21, // 25: hanse.v1.SyncRequest.prune:type_name -> hanse.v1.Prune
-	23, // 26: hanse.v1.SyncHello.have:type_name -> hanse.v1.Have
-	31, // 27: hanse.v1.Have.version:type_name -> hanse.v1.Version
-	35, // 28: hanse.v1.Have.produced_at:type_name -> google.protobuf.Timestamp
-	23, // 29: hanse.v1.Haves.have:type_name -> hanse.v1.Have
-	26, // 30: hanse.v1.SyncResponse.welcome:type_name -> hanse.v1.SyncWelcome
-	29, // 31: hanse.v1.SyncResponse.batch:type_name -> hanse.v1.Batch
-	24, // 32: hanse.v1.SyncResponse.haves:type_name -> hanse.v1.Haves
-	0,  // 33: hanse.v1.FederationService.JoinCluster:input_type -> hanse.v1.JoinClusterRequest
-	2,  // 34: hanse.v1.FederationService.RenewAgent:input_type -> hanse.v1.RenewAgentRequest
-	4,  // 35: hanse.v1.FederationService.GetBundle:input_type -> hanse.v1.GetBundleRequest
-	6,  // 36: hanse.v1.FederationService.Session:input_type -> hanse.v1.SessionRequest
-	16, // 37: hanse.v1.NodeService.JoinNode:input_type -> hanse.v1.JoinNodeRequest
-	18, // 38: hanse.v1.NodeService.Forward:input_type -> hanse.v1.ForwardRequest
-	20, // 39: hanse.v1.NodeService.Sync:input_type -> hanse.v1.SyncRequest
-	1,  // 40: hanse.v1.FederationService.JoinCluster:output_type -> hanse.v1.JoinClusterResponse
-	3,  // 41: hanse.v1.FederationService.RenewAgent:output_type -> hanse.v1.RenewAgentResponse
-	5,  // 42: hanse.v1.FederationService.GetBundle:output_type -> hanse.v1.GetBundleResponse
-	9,  // 43: hanse.v1.FederationService.Session:output_type -> hanse.v1.SessionResponse
-	17, // 44: hanse.v1.NodeService.JoinNode:output_type -> hanse.v1.JoinNodeResponse
-	19, // 45: hanse.v1.NodeService.Forward:output_type -> hanse.v1.ForwardResponse
-	25, // 46: hanse.v1.NodeService.Sync:output_type -> hanse.v1.SyncResponse
-	40, // [40:47] is the sub-list for method output_type
-	33, // [33:40] is the sub-list for method input_type
-	33, // [33:33] is the sub-list for extension type_name
-	33, // [33:33] is the sub-list for extension extendee
-	0,  // [0:33] is the sub-list for field type_name
+	11, // 6: hanse.v1.SessionRequest.answer:type_name -> hanse.v1.QueryAnswer
+	13, // 7: hanse.v1.SessionResponse.welcome:type_name -> hanse.v1.SessionWelcome
+	32, // 8: hanse.v1.SessionResponse.state:type_name -> hanse.v1.State
+	31, // 9: hanse.v1.SessionResponse.import:type_name -> hanse.v1.Batch
+	14, // 10: hanse.v1.SessionResponse.dropped:type_name -> hanse.v1.OriginDropped
+	15, // 11: hanse.v1.SessionResponse.refused:type_name -> hanse.v1.Refusals
+	17, // 12: hanse.v1.SessionResponse.resync:type_name -> hanse.v1.PublishResync
+	12, // 13: hanse.v1.SessionResponse.publisher:type_name -> hanse.v1.Publisher
+	10, // 14: hanse.v1.SessionResponse.query:type_name -> hanse.v1.Query
+	33, // 15: hanse.v1.Publisher.held:type_name -> hanse.v1.Version
+	33, // 16: hanse.v1.SessionWelcome.held:type_name -> hanse.v1.Version
+	16, // 17: hanse.v1.Refusals.refusals:type_name -> hanse.v1.Refusal
+	34, // 18: hanse.v1.JoinNodeRequest.node:type_name -> hanse.v1.Node
+	34, // 19: hanse.v1.JoinNodeResponse.nodes:type_name -> hanse.v1.Node
+	0,  // 20: hanse.v1.ForwardRequest.join_cluster:type_name -> hanse.v1.JoinClusterRequest
+	18, // 21: hanse.v1.ForwardRequest.join_node:type_name -> hanse.v1.JoinNodeRequest
+	35, // 22: hanse.v1.ForwardRequest.put_bundle:type_name -> hanse.v1.PutBundle
+	36, // 23: hanse.v1.ForwardRequest.put_node:type_name -> hanse.v1.PutNode
+	29, // 24: hanse.v1.ForwardResponse.cluster:type_name -> hanse.v1.Cluster
+	24, // 25: hanse.v1.SyncRequest.hello:type_name -> hanse.v1.SyncHello
+	25, // 26: hanse.v1.SyncRequest.pull:type_name -> hanse.v1.Have
+	23, // 27: hanse.v1.SyncRequest.prune:type_name -> hanse.v1.Prune
+	25, // 28: hanse.v1.SyncHello.have:type_name -> hanse.v1.Have
+	33, // 29: hanse.v1.Have.version:type_name -> hanse.v1.Version
+	37, // 30: hanse.v1.Have.produced_at:type_name -> google.protobuf.Timestamp
+	25, // 31: hanse.v1.Haves.have:type_name -> hanse.v1.Have
+	28, // 32: hanse.v1.SyncResponse.welcome:type_name -> hanse.v1.SyncWelcome
+	31, // 33: hanse.v1.SyncResponse.batch:type_name -> hanse.v1.Batch
+	26, // 34: hanse.v1.SyncResponse.haves:type_name -> hanse.v1.Haves
+	0,  // 35: hanse.v1.FederationService.JoinCluster:input_type -> hanse.v1.JoinClusterRequest
+	2,  // 36: hanse.v1.FederationService.RenewAgent:input_type -> hanse.v1.RenewAgentRequest
+	4,  // 37: hanse.v1.FederationService.GetBundle:input_type -> hanse.v1.GetBundleRequest
+	6,  // 38: hanse.v1.FederationService.Session:input_type -> hanse.v1.SessionRequest
+	18, // 39: hanse.v1.NodeService.JoinNode:input_type -> hanse.v1.JoinNodeRequest
+	20, // 40: hanse.v1.NodeService.Forward:input_type -> hanse.v1.ForwardRequest
+	22, // 41: hanse.v1.NodeService.Sync:input_type -> hanse.v1.SyncRequest
+	1,  // 42: hanse.v1.FederationService.JoinCluster:output_type -> hanse.v1.JoinClusterResponse
+	3,  // 43: hanse.v1.FederationService.RenewAgent:output_type -> hanse.v1.RenewAgentResponse
+	5,  // 44: hanse.v1.FederationService.GetBundle:output_type -> hanse.v1.GetBundleResponse
+	9,  // 45: hanse.v1.FederationService.Session:output_type -> hanse.v1.SessionResponse
+	19, // 46: hanse.v1.NodeService.JoinNode:output_type -> hanse.v1.JoinNodeResponse
+	21, // 47: hanse.v1.NodeService.Forward:output_type -> hanse.v1.ForwardResponse
+	27, // 48: hanse.v1.NodeService.Sync:output_type -> hanse.v1.SyncResponse
+	42, // [42:49] is the sub-list for method output_type
+	35, // [35:42] is the sub-list for method input_type
+	35, // [35:35] is the sub-list for extension type_name
+	35, // [35:35] is the sub-list for extension extendee
+	0,  // [0:35] is the sub-list for field type_name
 }
 
 func init() { file_hanse_v1_federation_proto_init() }
@@ -2152,6 +2335,7 @@ func file_hanse_v1_federation_proto_init() {
 		(*SessionRequest_Batch)(nil),
 		(*SessionRequest_Bundle)(nil),
 		(*SessionRequest_Resync)(nil),
+		(*SessionRequest_Answer)(nil),
 	}
 	file_hanse_v1_federation_proto_msgTypes[9].OneofWrappers = []any{
 		(*SessionResponse_Welcome)(nil),
@@ -2161,19 +2345,20 @@ func file_hanse_v1_federation_proto_init() {
 		(*SessionResponse_Refused)(nil),
 		(*SessionResponse_Resync)(nil),
 		(*SessionResponse_Publisher)(nil),
+		(*SessionResponse_Query)(nil),
 	}
-	file_hanse_v1_federation_proto_msgTypes[18].OneofWrappers = []any{
+	file_hanse_v1_federation_proto_msgTypes[20].OneofWrappers = []any{
 		(*ForwardRequest_JoinCluster)(nil),
 		(*ForwardRequest_JoinNode)(nil),
 		(*ForwardRequest_PutBundle)(nil),
 		(*ForwardRequest_PutNode)(nil),
 	}
-	file_hanse_v1_federation_proto_msgTypes[20].OneofWrappers = []any{
+	file_hanse_v1_federation_proto_msgTypes[22].OneofWrappers = []any{
 		(*SyncRequest_Hello)(nil),
 		(*SyncRequest_Pull)(nil),
 		(*SyncRequest_Prune)(nil),
 	}
-	file_hanse_v1_federation_proto_msgTypes[25].OneofWrappers = []any{
+	file_hanse_v1_federation_proto_msgTypes[27].OneofWrappers = []any{
 		(*SyncResponse_Welcome)(nil),
 		(*SyncResponse_Batch)(nil),
 		(*SyncResponse_Haves)(nil),
@@ -2184,7 +2369,7 @@ func file_hanse_v1_federation_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_hanse_v1_federation_proto_rawDesc), len(file_hanse_v1_federation_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   27,
+			NumMessages:   29,
 			NumExtensions: 0,
 			NumServices:   2,
 		},
