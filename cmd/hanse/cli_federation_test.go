@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"net/http"
 	"path/filepath"
 	"sync"
@@ -52,9 +53,7 @@ func newFederation(t *testing.T) *federation {
 		Node: "n1", Version: "v1", Consensus: f, Catalog: f.catalog, Live: f, Agents: f, Mint: f.mint, BundleRule: bundle.Accept, Clock: f.clock,
 		Logger: slog.New(slog.DiscardHandler),
 	})
-	// The socket's owner is an operator.
-	owner := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		r.Header.Set("Authorization", "Bearer "+operator.String())
+	named := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.Header.Set(rest.RequestIDHeader, "request")
 		api.ServeHTTP(w, r)
 	})
@@ -64,9 +63,16 @@ func newFederation(t *testing.T) *federation {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- serveHTTP(ctx, l, owner) }()
+	go func() { done <- serveHTTP(ctx, l, named, ownedBy("ann", "n1")) }()
 	t.Cleanup(func() { cancel(); <-done })
 	return f
+}
+
+// ownedBy takes all who come for the node's own user.
+func ownedBy(user, node string) func(*http.Server) {
+	return func(s *http.Server) {
+		s.ConnContext = func(ctx context.Context, _ net.Conn) context.Context { return rest.WithOwner(ctx, user, node) }
+	}
 }
 
 func (f *federation) token(kind model.TokenKind, seed byte) token.Token {

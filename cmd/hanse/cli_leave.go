@@ -16,7 +16,7 @@ import (
 func newLeaveCommand(opts *operatorOptions) *cobra.Command {
 	var d deleteOptions
 	cmd := leaveCommand(opts, &d)
-	cmd.Use, cmd.Example = "leave CLUSTER", "  hanse leave eu-west\n  hanse leave eu-west --yes"
+	cmd.Use, cmd.Example = "leave CLUSTER", "  hanse leave eu-west --dry-run\n  hanse leave eu-west --yes"
 	cmd.Long += `
 
 The command asks for the cluster's name first, unless it is given --yes.`
@@ -62,12 +62,15 @@ func leaveWarning(cluster string) string {
 
 // confirm has the operator type a word. Where nobody can type, --yes is needed: a script must say that it means it.
 func confirm(cmd *cobra.Command, warning, word string) error {
-	in := cmd.InOrStdin()
-	if !canAsk(in) {
+	if !canAsk(cmd.InOrStdin()) {
 		return usageError("%s\n--yes is needed where nobody can be asked", warning)
 	}
-	fmt.Fprintf(cmd.ErrOrStderr(), "%s\nType %s to go on: ", warning, word)
-	answer, err := readLine(cmd.Context(), in)
+	return ask(cmd.Context(), cmd.InOrStdin(), cmd.ErrOrStderr(), warning, word)
+}
+
+func ask(ctx context.Context, in io.Reader, to io.Writer, warning, word string) error {
+	fmt.Fprintf(to, "%s\nType %s to go on: ", warning, word)
+	answer, err := readLine(ctx, in)
 	if err != nil {
 		return err
 	}

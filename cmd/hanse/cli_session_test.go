@@ -24,6 +24,8 @@ var update = flag.Bool("update", false, "write the transcripts anew")
 type session struct {
 	*federation
 	home, agent, proxy string
+	// said is called when a command has written something that it will follow.
+	said func()
 }
 
 // newSession begins in a folder with a copy of testdata/files.
@@ -100,6 +102,9 @@ func (s *session) run(ctx context.Context, line string) invoked {
 	s.t.Setenv("HANSE_DATA_DIR", s.dataDir(args))
 	root := newRootCommand()
 	var out, errOut lockedBuffer
+	if strings.Contains(line, "--watch") {
+		out.wrote = s.said
+	}
 	root.SetIn(in)
 	root.SetOut(&out)
 	root.SetErr(&errOut)

@@ -45,9 +45,9 @@ func paletteFor(w io.Writer) palette {
 	return palette{ok && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"}
 }
 
-func (p palette) bold(text string) string   { return p.paint("1", text) }
-func (p palette) red(text string) string    { return p.paint("31", text) }
-func (p palette) green(text string) string  { return p.paint("32", text) }
+func (p palette) bold(text string) string  { return p.paint("1", text) }
+func (p palette) red(text string) string   { return p.paint("31", text) }
+func (p palette) green(text string) string { return p.paint("32", text) }
 
 func (p palette) paint(code, text string) string {
 	if !p.on || text == "" {
