@@ -15,7 +15,7 @@ func newOperatorCommands(opts *operatorOptions) []*cobra.Command {
 	families := []*cobra.Command{
 		newClusterCommand(opts), newNodeCommand(opts), newServiceCommand(opts), newTokenCommand(opts), newPolicyCommand(opts),
 	}
-	own := []*cobra.Command{newContextCommand(opts), newVersionCommand(opts)}
+	own := []*cobra.Command{newContextCommand(opts), newWhoamiCommand(opts), newVersionCommand(opts)}
 	var all []*cobra.Command
 	for _, g := range []struct {
 		group    string

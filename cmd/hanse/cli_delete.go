@@ -22,6 +22,26 @@ type deleteOptions struct {
 	yes           bool
 }
 
+// deleteOne is a command that takes out one object of a kind.
+func deleteOne(opts *operatorOptions, d *deleteOptions, word string) *cobra.Command {
+	cmd := &cobra.Command{
+		Args: oneArg("the " + strings.ToLower(word) + "'s name"), ValidArgsFunction: completeNames(opts, word),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := d.out.check(); err != nil {
+				return err
+			}
+			w, err := findWanted([]string{word, args[0]}, "")
+			if err != nil {
+				return err
+			}
+			return d.run(cmd, opts, []target{{w.kinds[0], w.names[0]}})
+		},
+	}
+	cmd.Flags().BoolVar(&d.dryRun, "dry-run", false, "have everything checked, but nothing done")
+	d.out.bind(cmd)
+	return cmd
+}
+
 // target is one object that is to go.
 type target struct {
 	kind
@@ -35,8 +55,8 @@ func newDeleteCommand(opts *operatorOptions) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "delete KIND/NAME... | KIND NAME... | -f FILE",
 		Short: "Delete documents, revoke tokens, end memberships",
-		Long: `Deletes documents by name, or those that a file holds. A token that is deleted is revoked. A cluster that is deleted is no member any
-more: the command asks first, unless it is given --yes ('hanse leave' does the same).
+		Long: `Deletes documents by name, or those that a file holds. A token that is deleted is revoked, a node that has stopped is forgotten. A cluster
+that is deleted is no member any more: the command asks first, unless it is given --yes ('hanse leave' does the same).
 
 Objects go one after the other; the first one that cannot be deleted ends the command. To take documents out as one, with others put in
 their place, use 'hanse apply --prune'.`,

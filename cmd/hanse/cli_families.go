@@ -5,12 +5,18 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/hanse-mesh/hanse/api/model"
 	"github.com/hanse-mesh/hanse/api/policy"
 )
 
 func newNodeCommand(opts *operatorOptions) *cobra.Command {
 	cmd := &cobra.Command{Use: "node", Short: "Federation nodes"}
-	cmd.AddCommand(listCommand(opts, "nodes", "List the federation nodes", "  hanse node list\n  hanse node list -o wide"))
+	remove := deleteOne(opts, &deleteOptions{}, model.KindNode)
+	remove.Use, remove.Example = "remove NAME", "  hanse node remove n3\n  hanse node remove n3 --dry-run"
+	remove.Short = "Forget a federation node that has stopped: it counts for no majority any more"
+	remove.Long = `Stop the node's process first: one that still answers is refused. A node of the same name joins again with a new token and an empty data
+folder.`
+	cmd.AddCommand(listCommand(opts, "nodes", "List the federation nodes", "  hanse node list\n  hanse node list -o wide"), remove)
 	return cmd
 }
 

@@ -14,7 +14,7 @@ import (
 func memberKinds() []kind {
 	return []kind{
 		{name: model.KindCluster, plural: "clusters", short: []string{"cl"}, path: "/v1/clusters", logged: true, live: true, single: true, ending: "removed", filters: []string{"region"}, view: clusterLayout().layout},
-		{name: model.KindNode, plural: "nodes", short: []string{"no"}, path: "/v1/nodes", logged: true, live: true, single: true, filters: []string{"region"}, view: nodeLayout().layout},
+		{name: model.KindNode, plural: "nodes", short: []string{"no"}, path: "/v1/nodes", logged: true, live: true, single: true, ending: "removed", filters: []string{"region"}, view: nodeLayout().layout},
 		{name: model.KindToken, plural: "tokens", short: []string{"tok"}, path: "/v1/tokens", logged: true, single: true, ending: "revoked", view: tokenLayout().layout},
 		{name: model.KindTrustDomain, plural: "trustdomains", short: []string{"td"}, path: "/v1/trust-domains", logged: true, live: true, single: true, view: trustLayout().layout},
 	}

@@ -33,26 +33,11 @@ func newClusterRemoveCommand(opts *operatorOptions) *cobra.Command {
 }
 
 func leaveCommand(opts *operatorOptions, d *deleteOptions) *cobra.Command {
-	cmd := &cobra.Command{
-		Short: "End a cluster's membership: its services, bundle and agent stop counting at once",
-		Long: `The other clusters stop calling the cluster's services, and believe its certificates no longer; its agent is refused. To come back it
+	cmd := deleteOne(opts, d, model.KindCluster)
+	cmd.Short = "End a cluster's membership: its services, bundle and agent stop counting at once"
+	cmd.Long = `The other clusters stop calling the cluster's services, and believe its certificates no longer; its agent is refused. To come back it
 needs a new token. Its own workloads go on calling each other. To stop calls without ending the membership, drain its gateways ('hanse
-proxy drain') or take its export rules out.`,
-		Args:              oneArg("the cluster's name, see 'hanse get clusters'"),
-		ValidArgsFunction: completeNames(opts, model.KindCluster),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := d.out.check(); err != nil {
-				return err
-			}
-			w, err := findWanted([]string{model.KindCluster, args[0]}, "")
-			if err != nil {
-				return err
-			}
-			return d.run(cmd, opts, []target{{w.kinds[0], args[0]}})
-		},
-	}
-	cmd.Flags().BoolVar(&d.dryRun, "dry-run", false, "have everything checked, but nothing done")
-	d.out.bind(cmd)
+proxy drain') or take its export rules out.`
 	return cmd
 }
 

@@ -30,6 +30,7 @@ func newTokenCreateCommand(opts *operatorOptions) *cobra.Command {
 		newTokenClusterCommand(opts),
 		newTokenNodeCommand(opts),
 		newTokenOperatorCommand(opts),
+		newTokenCertificateCommand(opts),
 		newTokenWorkloadCommand(),
 	)
 	return cmd
@@ -140,22 +141,7 @@ func newTokenListCommand(opts *operatorOptions) *cobra.Command {
 }
 
 func newTokenRevokeCommand(opts *operatorOptions) *cobra.Command {
-	var d deleteOptions
-	cmd := &cobra.Command{
-		Use: "revoke ID", Short: "End a token now", Example: "  hanse token revoke 7c9e…", Args: oneArg("the token's id, see 'hanse token list'"),
-		ValidArgsFunction: completeNames(opts, model.KindToken),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := d.out.check(); err != nil {
-				return err
-			}
-			w, err := findWanted([]string{model.KindToken, args[0]}, "")
-			if err != nil {
-				return err
-			}
-			return d.run(cmd, opts, []target{{w.kinds[0], args[0]}})
-		},
-	}
-	cmd.Flags().BoolVar(&d.dryRun, "dry-run", false, "have everything checked, but nothing done")
-	d.out.bind(cmd)
+	cmd := deleteOne(opts, &deleteOptions{}, model.KindToken)
+	cmd.Use, cmd.Short, cmd.Example = "revoke ID", "End a token now", "  hanse token revoke 7c9e…"
 	return cmd
 }
