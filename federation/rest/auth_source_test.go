@@ -20,7 +20,7 @@ func told(source string) func(*http.Request) {
 
 func TestTheLeaderLearnsWhereARequestCameFrom(t *testing.T) {
 	g := newGroup(t)
-	g.do("follow", http.MethodPut, policyPath, aPolicy).ok(http.StatusOK, nil)
+	g.do("follow", http.MethodPut, policyPath, aPolicy, told("198.51.100.7:4711")).ok(http.StatusOK, nil)
 	if who := whoChanged(g); who.Address != "192.0.2.1:1234" {
 		t.Errorf("the audit log has the address %q of the node that sent the request on", who.Address)
 	}
@@ -51,7 +51,11 @@ func TestOnlyANodesWordOnTheSourceCounts(t *testing.T) {
 		"an agent":          {g.people.shows(model.AgentID("acme", "eu")), claimed, own},
 		"an operator":       {g.people.shows(model.OperatorID("acme", "ann")), claimed, own},
 	} {
-		g.do("lead", http.MethodPost, "/v1/tokens", `{"kind":"node"}`, told(c.says), c.show).ok(http.StatusCreated, nil)
+		var sent *http.Request
+		g.do("lead", http.MethodPost, "/v1/tokens", `{"kind":"node"}`, told(c.says), c.show, func(r *http.Request) { sent = r }).ok(http.StatusCreated, nil)
+		if sent.Header.Get("Hanse-Source-Address") != "" {
+			t.Errorf("%s: the claim is still there for others to believe", name)
+		}
 		if who := whoChanged(g); who.Address != c.want {
 			t.Errorf("%s: the audit log has %q, want %q", name, who.Address, c.want)
 		}

@@ -186,27 +186,37 @@ func TestAnIssuerIsNotAskedMoreThanOnceInTenSeconds(t *testing.T) {
 }
 
 func TestTheLastGoodKeysStay(t *testing.T) {
+	i := newIssuer(t)
+	// Everything that is said here would be good, were it not said in this way.
+	good := string(i.set())
+	plain := httptest.NewServer(http.HandlerFunc(i.publish))
+	t.Cleanup(plain.Close)
+	first := i.token("k1")
 	for name, answer := range map[string]http.HandlerFunc{
-		"an error": func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusInternalServerError) },
-		"a page":   func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>") },
-		"no keys":  func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"keys":[]}`) },
-		"too much": func(w http.ResponseWriter, _ *http.Request) {
-			fmt.Fprint(w, `{"keys":[],"x":"`+strings.Repeat("x", maxSet)+`"}`)
+		"an error": func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusInternalServerError)
+			fmt.Fprint(w, good)
 		},
-		"a redirect away": func(w http.ResponseWriter, r *http.Request) {
-			http.Redirect(w, r, "http://127.0.0.1:1/keys", http.StatusFound)
+		"too much":       func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, good+strings.Repeat(" ", maxSet)) },
+		"a redirect off": func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, plain.URL, http.StatusFound) },
+		"many redirects": func(w http.ResponseWriter, r *http.Request) {
+			if len(r.URL.Path) > len("/keys")+maxRedirects {
+				i.publish(w, r)
+				return
+			}
+			http.Redirect(w, r, r.URL.Path+"x", http.StatusFound)
 		},
-		"a redirect loop": func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.Path+"x", http.StatusFound) },
 		"half an answer": func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("Content-Length", "100")
-			fmt.Fprint(w, `{"keys"`)
+			w.Header().Set("Content-Length", fmt.Sprint(len(good)+1))
+			fmt.Fprint(w, good)
 		},
-		"somebody else's":  func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"keys":[{"kty":"oct","k":"c2VjcmV0"}]}`) },
+		"a page":           func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>") },
+		"no keys":          func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"keys":[]}`) },
+		"a shared secret":  func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"keys":[{"kty":"oct","k":"c2VjcmV0"}]}`) },
 		"an empty success": func(http.ResponseWriter, *http.Request) {},
 	} {
 		t.Run(name, func(t *testing.T) {
-			i := newIssuer(t)
-			first := i.token("k1")
+			i.checker.sets = map[string]*set{}
 			i.answers(answer)
 			if _, err := i.check(first); !errors.Is(err, jwt.ErrNoKeys) {
 				t.Fatalf("nothing was ever fetched: %v", err)
