@@ -1,8 +1,10 @@
 package state
 
 import (
+	"cmp"
 	"encoding/json"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/hanse-mesh/hanse/api/model"
@@ -24,7 +26,7 @@ type Change struct {
 	Object json.RawMessage `json:"object,omitempty"`
 }
 
-// Changes returns the changes of objects after an index, in their order. It is false when this node does not remember them all: it
+// Changes returns the changes of objects after an index, in their order: those of one entry by kind and name. It is false when this node does not remember them all: it
 // was given a snapshot since, or there were too many. Then the caller begins again with the objects as they are.
 func (v *View) Changes(after uint64) ([]Change, bool) {
 	if after < v.forgotten {
@@ -77,8 +79,12 @@ func (v *View) ModifiedAt(ref model.Ref) uint64 {
 	return 0
 }
 
-// record writes down what the present entry changed.
+// record writes down what the present entry changed, by kind and name: the order must be the same on every node, as the audit log stands
+// in snapshots, and as who watches at one node may go on at another from the middle of an entry.
 func (s *State) record(index uint64, e Entry) {
+	slices.SortFunc(s.touched, func(a, b touched) int {
+		return cmp.Or(strings.Compare(a.Kind, b.Kind), strings.Compare(a.Name, b.Name))
+	})
 	m := own(s, modified, &s.view.Modified)
 	for _, t := range s.touched {
 		after := s.view.Object(t.Ref)
@@ -129,6 +135,47 @@ func (v *View) Object(ref model.Ref) json.RawMessage {
 		return encoded(v.Providers, ref.Name)
 	}
 	return nil
+}
+
+// Kinds are the kinds of object that the state holds.
+func Kinds() []string {
+	out := []string{model.KindNode, model.KindCluster, model.KindToken, model.KindTrustDomain}
+	for _, k := range policy.Kinds() {
+		out = append(out, string(k))
+	}
+	return out
+}
+
+// Names returns the names of a kind's objects, sorted.
+func (v *View) Names(kind string) []string {
+	switch kind {
+	case model.KindNode:
+		return names(v.Nodes)
+	case model.KindCluster:
+		return names(v.Clusters)
+	case model.KindToken:
+		return names(v.Tokens)
+	case model.KindTrustDomain:
+		return names(v.Bundles)
+	case string(policy.KindFailoverPolicy):
+		return names(v.Failover)
+	case string(policy.KindExportRule):
+		return names(v.Exports)
+	case string(policy.KindRoleBinding):
+		return names(v.Bindings)
+	case string(policy.KindIdentityProvider):
+		return names(v.Providers)
+	}
+	return nil
+}
+
+func names[K ~string, V any](m map[K]V) []string {
+	out := make([]string, 0, len(m))
+	for name := range m {
+		out = append(out, string(name))
+	}
+	slices.Sort(out)
+	return out
 }
 
 func encoded[K comparable, V any](m map[K]V, name K) json.RawMessage {

@@ -2,49 +2,26 @@ package state
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
 
 	"github.com/hanse-mesh/hanse/api/model"
-	"github.com/hanse-mesh/hanse/api/policy"
 )
 
 // objects are all objects of a view.
 func objects(v *View) map[model.Ref]string {
 	out := map[model.Ref]string{}
-	add := func(kind string, names ...string) {
-		for _, n := range names {
-			ref := model.Ref{Kind: kind, Name: n}
+	for _, kind := range Kinds() {
+		for _, name := range v.Names(kind) {
+			ref := model.Ref{Kind: kind, Name: name}
 			out[ref] = string(v.Object(ref))
 		}
-	}
-	for n := range v.Nodes {
-		add(model.KindNode, n)
-	}
-	for n := range v.Clusters {
-		add(model.KindCluster, string(n))
-	}
-	for n := range v.Tokens {
-		add(model.KindToken, n)
-	}
-	for n := range v.Bundles {
-		add(model.KindTrustDomain, n)
-	}
-	for n := range v.Failover {
-		add(string(policy.KindFailoverPolicy), n)
-	}
-	for n := range v.Exports {
-		add(string(policy.KindExportRule), n)
-	}
-	for n := range v.Bindings {
-		add(string(policy.KindRoleBinding), n)
-	}
-	for n := range v.Providers {
-		add(string(policy.KindIdentityProvider), n)
 	}
 	return out
 }
@@ -61,14 +38,12 @@ func TestChangesLeadFromAnyIndexToTheEnd(t *testing.T) {
 		if !ok {
 			t.Fatalf("the changes after %d are not remembered", cut)
 		}
-		seen := map[string]bool{}
-		last := uint64(cut)
+		last := Change{Index: uint64(cut)}
 		for _, c := range changes {
-			key := fmt.Sprint(c.Index, c.Ref)
-			if seen[key] || c.Index < last || c.Index <= uint64(cut) {
-				t.Fatalf("change %s comes twice or not in its order (after %d)", key, last)
+			if cmp.Or(cmp.Compare(last.Index, c.Index), strings.Compare(last.Kind, c.Kind), strings.Compare(last.Name, c.Name)) >= 0 || c.Index == uint64(cut) {
+				t.Fatalf("change %d of %s comes twice or not in its order (after %d of %s)", c.Index, c.Ref, last.Index, last.Ref)
 			}
-			seen[key], last = true, c.Index
+			last = c
 			if held[c.Ref] = string(c.Object); c.Object == nil {
 				delete(held, c.Ref)
 			}
