@@ -22,7 +22,26 @@ import (
 
 // listen opens a TCP listener for the given flag; a port that is taken is an error that names the flag.
 func listen(flag, address string) (net.Listener, error) {
-	l, err := net.Listen("tcp", address)
+	return listenWith(net.ListenConfig{}, flag, address)
+}
+
+// deadAfter is how long a client of the REST API may not acknowledge what it was sent. The kernel itself would keep a connection whose client
+// is cut off for a quarter of an hour, and with it the place of a watch.
+const deadAfter = 30 * time.Second
+
+// listenForClients is listen for clients that are sent something again and again, and that may vanish.
+func listenForClients(flag, address string) (net.Listener, error) {
+	return listenWith(net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
+		var failed error
+		err := c.Control(func(fd uintptr) {
+			failed = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(deadAfter.Milliseconds()))
+		})
+		return errors.Join(err, failed)
+	}}, flag, address)
+}
+
+func listenWith(config net.ListenConfig, flag, address string) (net.Listener, error) {
+	l, err := config.Listen(context.Background(), "tcp", address)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return nil, fmt.Errorf("--%s %s: the port is already in use: stop the other process or choose another port (ss -ltnp shows who holds it)", flag, address)

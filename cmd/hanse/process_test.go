@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // unlockDataDir gives up the last data folder's lock, as the end of the process would.
@@ -53,6 +55,35 @@ func TestListenNamesTheFlag(t *testing.T) {
 	}
 	if _, err := listen("listen", "nonsense"); err == nil || !strings.Contains(err.Error(), "--listen nonsense") {
 		t.Errorf("no address: %v", err)
+	}
+}
+
+func TestAClientThatVanishesIsNotKept(t *testing.T) {
+	l, err := listenForClients("rest-listen", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	client, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = client.Close() })
+	conn, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	raw, err := conn.(*net.TCPConn).SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := raw.Control(func(fd uintptr) {
+		if got, err := unix.GetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT); err != nil || got != 30_000 {
+			t.Errorf("a connection waits %d ms for an acknowledgement, %v", got, err)
+		}
+	}); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -107,7 +107,7 @@ func runServer(ctx context.Context, opts serverOptions, logger *slog.Logger) err
 		return err
 	}
 	p.measure()
-	api := p.restHandler()
+	api := p.restAPI()
 	calls := newByCertificate(p.identity.ServerTLS(identity.ServerOptions{DeferTime: true}), p.server.Register)
 	logger.Info("federation node starts", "node", node.Name, "federation", p.own.Federation, "grpc", node.GRPCAddress, "rest", node.RESTAddress)
 	return run.Group(ctx,
@@ -126,6 +126,7 @@ func runServer(ctx context.Context, opts serverOptions, logger *slog.Logger) err
 		func(ctx context.Context) error {
 			return serveHTTP(ctx, p.socket, api, func(s *http.Server) { s.ConnContext = p.ownerOfSocket })
 		},
+		api.Run,
 		func(ctx context.Context) error {
 			return serveHTTP(ctx, p.health, healthHandler(p.notReady, p.registry))
 		},
@@ -165,14 +166,15 @@ func (p *serverParts) becomeNode(ctx context.Context) error {
 func (p *serverParts) listen() error {
 	for _, l := range []struct {
 		to            *net.Listener
+		open          func(flag, address string) (net.Listener, error)
 		flag, address string
 	}{
-		{&p.grpcListener, "listen", p.opts.grpc.listen},
-		{&p.restListener, "rest-listen", p.opts.rest.listen},
-		{&p.raft, "raft-listen", p.opts.raft.listen},
-		{&p.health, "health-listen", p.opts.healthListen},
+		{&p.grpcListener, listen, "listen", p.opts.grpc.listen},
+		{&p.restListener, listenForClients, "rest-listen", p.opts.rest.listen},
+		{&p.raft, listen, "raft-listen", p.opts.raft.listen},
+		{&p.health, listen, "health-listen", p.opts.healthListen},
 	} {
-		opened, err := listen(l.flag, l.address)
+		opened, err := l.open(l.flag, l.address)
 		if err != nil {
 			return err
 		}
@@ -193,7 +195,8 @@ func (p *serverParts) assemble() error {
 		Listener:   identity.Listen(p.raft, p.identity.ServerTLS(identity.ServerOptions{RequireClient: true, Match: nodesOnly})),
 		Dial:       p.dialRaft,
 		Federation: p.own.Federation, Bootstrap: p.founding.bootstrap(p.own.Federation, p.node), BundleRule: bundle.Accept,
-		Clock: p.clock, Logger: p.logger,
+		SnapshotThreshold: p.opts.snapshotEntries,
+		Clock:             p.clock, Logger: p.logger,
 	})
 	if err != nil {
 		return err

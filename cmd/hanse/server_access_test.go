@@ -57,6 +57,7 @@ func (l memoryLog) Write(_ context.Context, e state.Entry) (state.Result, error)
 	return r, r.Err
 }
 func (l memoryLog) View() *state.View                     { return l.state.View() }
+func (l memoryLog) Watch() (*state.View, <-chan struct{}) { return l.state.View(), nil }
 func (memoryLog) Barrier(context.Context) error           { return nil }
 func (memoryLog) Leader() (name, address string, ok bool) { return "n1", "n1:7702", true }
 

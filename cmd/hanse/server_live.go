@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/x509"
-	"net/http"
 	"path/filepath"
 	"slices"
 	"time"
@@ -20,7 +19,7 @@ import (
 	"github.com/hanse-mesh/hanse/trust/token"
 )
 
-func (p *serverParts) restHandler() http.Handler {
+func (p *serverParts) restAPI() *rest.API {
 	others := &forwarder{identity: p.identity, federation: p.own.Federation, logger: p.logger}
 	return rest.New(rest.Config{
 		Node: p.node.Name, Version: version, Consensus: p.consensus, Catalog: p.store, Live: liveView{p}, Agents: p.server,

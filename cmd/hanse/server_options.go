@@ -21,6 +21,7 @@ type serverOptions struct {
 
 	grpc, rest, raft, gossip endpoint
 	healthListen             string
+	snapshotEntries          uint64
 }
 
 // endpoint is an address to listen on and the one that others dial.
@@ -34,6 +35,8 @@ func (o *serverOptions) bind(cmd *cobra.Command) {
 	f.StringVar(&o.name, "name", firstLabel(host), "name of this node, unique in the federation")
 	f.StringVar(&o.region, "region", "", "region in which this node stands")
 	f.StringVar(&o.healthListen, "health-listen", "127.0.0.1:7704", "address for /healthz, /readyz and /metrics (plain HTTP)")
+	f.Uint64Var(&o.snapshotEntries, "snapshot-entries", 8192, "after how many entries the log is replaced by a snapshot; as many are kept for nodes that lag, "+
+		"which otherwise get the snapshot")
 	for _, e := range []struct {
 		to                          *endpoint
 		flag, address, what, remark string
@@ -60,6 +63,9 @@ func (o *serverOptions) validate() error {
 	if err := model.ValidateLabel("--region", o.region); err != nil {
 		return usageError("%w", err)
 	}
+	if o.snapshotEntries < minSnapshotEntries {
+		return usageError("--snapshot-entries %d is too few: give %d or more, or leave it out", o.snapshotEntries, minSnapshotEntries)
+	}
 	for _, e := range []endpoint{o.grpc, o.rest, o.raft, o.gossip} {
 		if _, _, err := net.SplitHostPort(e.listen); err != nil {
 			return usageError("--%slisten %q is not host:port", e.flag, e.listen)
@@ -67,6 +73,9 @@ func (o *serverOptions) validate() error {
 	}
 	return nil
 }
+
+// minSnapshotEntries keeps a node from writing snapshots all the time.
+const minSnapshotEntries = 100
 
 // node is what the federation is told of this node.
 func (o *serverOptions) node() (model.Node, error) {

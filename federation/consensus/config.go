@@ -77,6 +77,8 @@ func (c *Config) raft(logger raftLogger) *raft.Config {
 	r.MaxAppendEntries = 512
 	r.BatchApplyCh = true
 	r.SnapshotThreshold, r.TrailingLogs = c.SnapshotThreshold, c.SnapshotThreshold
+	// Whether there are enough entries is looked for every 10 to 20 s: the default of two to four minutes would let a busy log grow by far more.
+	r.SnapshotInterval = 10 * time.Second
 	r.NoLegacyTelemetry = true
 	// A node that is removed stays up as a follower without a group, so that it can say so.
 	r.ShutdownOnRemove = false

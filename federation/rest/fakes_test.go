@@ -32,9 +32,13 @@ var (
 
 // group is a federation of two nodes, "lead" and "follow", with one replicated state that is applied without a log.
 type group struct {
-	t       *testing.T
-	clock   *clock.Fake
-	state   *state.State
+	t     *testing.T
+	clock *clock.Fake
+	// mu guards state, changed, stale and forwarded.
+	mu    sync.Mutex
+	state *state.State
+	// changed is closed when there is a newer state.
+	changed chan struct{}
 	catalog *catalog.Catalog
 	live    *live
 	// leader is the leader's name as every node knows it; empty is none.
@@ -46,7 +50,6 @@ type group struct {
 	barriers               int
 	nodes                  map[string]http.Handler
 	agents                 map[string]*agents
-	mu                     sync.Mutex
 	forwarded              []*http.Request
 	// onForward, when set, is called before a request is sent on.
 	onForward func()
@@ -57,7 +60,8 @@ type group struct {
 func newGroup(t *testing.T) *group {
 	g := &group{
 		t: t, clock: clock.NewFake(start), catalog: catalog.New(catalog.Limits{}), leader: "lead", nodes: map[string]http.Handler{}, agents: map[string]*agents{"lead": {}, "follow": {}},
-		live: &live{connected: map[model.ClusterName]bool{}, alive: map[string]bool{}, refused: map[model.ClusterName][]string{}},
+		changed: make(chan struct{}),
+		live:    &live{connected: map[model.ClusterName]bool{}, alive: map[string]bool{}, refused: map[model.ClusterName][]string{}},
 	}
 	g.live.now, g.live.feeds = g.clock.Now, map[model.ClusterName]rest.LiveFeed{}
 	g.people = newPeople(t, g.clock)
@@ -104,11 +108,33 @@ func kept(t token.Token) model.Token {
 // apply has the state run a command that must succeed.
 func (g *group) apply(c state.Command) state.Result {
 	g.t.Helper()
-	r := g.state.Apply(g.state.View().Index+1, state.Entry{Version: 1, At: g.clock.Now(), Command: c})
+	r := g.run(state.Entry{Version: 1, At: g.clock.Now(), Command: c})
 	if r.Fatal != nil || r.Err != nil {
 		g.t.Fatalf("%T: %v %v", c, r.Fatal, r.Err)
 	}
 	return r
+}
+
+// run has the state run an entry and tells those who watch it.
+func (g *group) run(e state.Entry) state.Result {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	r := g.state.Apply(g.state.View().Index+1, e)
+	g.published()
+	return r
+}
+
+func (g *group) published() {
+	close(g.changed)
+	g.changed = make(chan struct{})
+}
+
+// lag has the follower hold an old view, or with nil the newest.
+func (g *group) lag(v *state.View) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.stale = v
+	g.published()
 }
 
 // forward sends a request on as a node does: over a connection of its own, on which it shows its own certificate.
@@ -149,15 +175,22 @@ func (m member) Write(_ context.Context, e state.Entry) (state.Result, error) {
 		return state.Result{}, err
 	}
 	e.At = m.g.clock.Now()
-	r := m.g.state.Apply(m.g.state.View().Index+1, e)
+	r := m.g.run(e)
 	return r, r.Err
 }
 
 func (m member) View() *state.View {
+	v, _ := m.Watch()
+	return v
+}
+
+func (m member) Watch() (*state.View, <-chan struct{}) {
+	m.g.mu.Lock()
+	defer m.g.mu.Unlock()
 	if m.name == "follow" && m.g.stale != nil {
-		return m.g.stale
+		return m.g.stale, m.g.changed
 	}
-	return m.g.state.View()
+	return m.g.state.View(), m.g.changed
 }
 
 func (m member) Barrier(context.Context) error {

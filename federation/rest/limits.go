@@ -37,7 +37,7 @@ const (
 )
 
 // streams tells requests whose answers have no end. They are bounded by those who answer them.
-func streams(r *http.Request) bool { return r.URL.Path == "/v1/watch" || r.URL.Path == "/v1/events" }
+func streams(r *http.Request) bool { return r.URL.Path == watchPath }
 
 // hurry gives slow clients an end. What of a body was not read when the answer begins is not waited for.
 func (s *service) hurry(next http.Handler) http.Handler {

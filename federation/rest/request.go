@@ -63,10 +63,10 @@ func (a *answer) Write(data []byte) (int, error) {
 	return a.ResponseWriter.Write(data)
 }
 
-// Flush sends what there is.
-func (a *answer) Flush() {
+// FlushError sends what there is.
+func (a *answer) FlushError() error {
 	a.start()
-	_ = http.NewResponseController(a.ResponseWriter).Flush()
+	return http.NewResponseController(a.ResponseWriter).Flush()
 }
 
 func (a *answer) start() {

@@ -20,6 +20,7 @@ import (
 	"github.com/hanse-mesh/hanse/federation/access"
 	"github.com/hanse-mesh/hanse/federation/catalog"
 	"github.com/hanse-mesh/hanse/federation/state"
+	"github.com/hanse-mesh/hanse/internal/clock"
 )
 
 // maxBody bounds a request's body in bytes.
@@ -30,6 +31,8 @@ type Consensus interface {
 	// Write proposes an entry, whose version and time it sets.
 	Write(ctx context.Context, e state.Entry) (state.Result, error)
 	View() *state.View
+	// Watch returns the view and a channel that is closed when there is a newer one.
+	Watch() (*state.View, <-chan struct{})
 	// Barrier returns when this node, as leader, has applied everything committed before the call.
 	Barrier(ctx context.Context) error
 	// Leader names the leader as far as this node knows.
@@ -69,8 +72,11 @@ type LiveFeed struct {
 // Forward sends a request on to the named node and copies its answer.
 type Forward func(w http.ResponseWriter, r *http.Request, to model.Node)
 
-// Clock tells the time.
-type Clock interface{ Now() time.Time }
+// Clock tells the time and makes timers.
+type Clock interface {
+	Now() time.Time
+	NewTimer(d time.Duration) clock.Timer
+}
 
 // Config is what the API stands on.
 type Config struct {
@@ -100,30 +106,50 @@ type Mint func(kind model.TokenKind, v *state.View) (kept model.Token, text stri
 type service struct {
 	Config
 	// schemas are those of the description.
-	schemas  huma.Registry
+	schemas huma.Registry
+	changes changeLog
+	seats   seats
+	journal *journal
+	// stopping is closed when the node begins to stop: watches end then, so that nobody waits for them.
+	stopping chan struct{}
 	attempts attempts
 	homes    homes
 }
 
 const schemaPrefix = "#/components/schemas/"
 
-// New returns the API's handler. It is safe for concurrent use.
-func New(cfg Config) http.Handler {
+// API is the API's handler. It is safe for concurrent use.
+type API struct {
+	http.Handler
+	service *service
+}
+
+// New returns the API. Its Run must be called once, for /v1/events to have any and for watches to end with the node.
+func New(cfg Config) *API {
 	cfg.Limits = cfg.Limits.filled()
 	mux := http.NewServeMux()
 	api := humago.New(mux, description(cfg.Version))
-	s := &service{Config: cfg, schemas: api.OpenAPI().Components.Schemas, attempts: attempts{held: access.NewAttempts()}}
+	s := &service{
+		Config: cfg, schemas: api.OpenAPI().Components.Schemas, attempts: attempts{held: access.NewAttempts()},
+		journal: startJournal(cfg.Clock.Now()), stopping: make(chan struct{}),
+	}
 	api.UseMiddleware(strictQuery(api), strictBody(api))
 	for _, register := range []func(huma.API){
 		s.registerStatus, s.registerMembers, s.registerTokens, s.registerServices, s.registerSites, s.registerTrust, s.registerPolicies,
-		s.registerApply, s.registerAudit, s.registerWhoami, s.registerCertificates, s.registerAgents, s.registerExplain,
-		s.registerAcknowledged,
+		s.registerApply, s.registerAudit, s.registerWatch, s.registerEvents, s.registerWhoami, s.registerCertificates,
+		s.registerAgents, s.registerExplain, s.registerAcknowledged,
 	} {
 		register(api)
 	}
 	serveDescription(mux, api.OpenAPI())
 	routes := problems(mux)
-	return identify(s.hurry(s.authenticate(routes, s.account(s.limit(s.admit(s.takeBody(s.bound(s.route(routes)))))))))
+	return &API{Handler: identify(s.hurry(s.authenticate(routes, s.account(s.limit(s.admit(s.takeBody(s.bound(s.route(routes))))))))), service: s}
+}
+
+// Run notes what this node sees happen until ctx ends. Then watches end, too.
+func (a *API) Run(ctx context.Context) error {
+	defer close(a.service.stopping)
+	return a.service.observe(ctx)
 }
 
 // description begins the description of the API.
