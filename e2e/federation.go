@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -27,6 +28,8 @@ type federation struct {
 	binary string
 	dir    string
 	nodes  []*node
+	// flags are given to every node in addition to its own.
+	flags []string
 	// operator is the operator's token, operatorFile the file that "server init" wrote it to.
 	operator, operatorFile string
 }
@@ -41,9 +44,9 @@ type node struct {
 
 // newFederation makes a federation and starts its nodes; each is a voter when it returns. place, which may be nil, is called with each
 // node before anything is written to its data folder.
-func newFederation(t *testing.T, ctx context.Context, size int, place func(i int, n *node)) *federation {
+func newFederation(t *testing.T, ctx context.Context, size int, place func(i int, n *node), flags ...string) *federation {
 	t.Helper()
-	f := &federation{t: t, binary: binary(t), dir: t.TempDir()}
+	f := &federation{t: t, binary: binary(t), dir: t.TempDir(), flags: flags}
 	f.operatorFile = filepath.Join(f.dir, "operator.token")
 	for i := range size {
 		n := f.newNode(fmt.Sprintf("n%d", i+1), fmt.Sprintf("r%d", i+1))
@@ -125,7 +128,7 @@ func (n *node) args() []string {
 // start starts a node from its data folder.
 func (f *federation) start(n *node, extra ...string) {
 	f.t.Helper()
-	n.proc = spawn(f.t, n.log, append(append([]string{f.binary, "server"}, n.args()...), extra...)...)
+	n.proc = spawn(f.t, n.log, slices.Concat([]string{f.binary, "server"}, n.args(), f.flags, extra)...)
 }
 
 // explain fails the test when a node has panicked or, in a binary built with -race, raced; it shows the ends of the logs of a failed test.

@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -34,18 +35,28 @@ const policyPath = "/v1/failover-policies/"
 type writers struct {
 	t      *testing.T
 	ledger *ledger
+	// pause is between two writes of a writer.
+	pause time.Duration
+	// acknowledged is called after each acknowledged write. It may be nil.
+	acknowledged func(name, value string, index uint64)
+	// avoid is a node that no write goes through, if there is one: at a frozen one each would wait for its end.
+	avoid  atomic.Pointer[node]
 	cancel context.CancelFunc
 	group  sync.WaitGroup
 }
 
 func startWriters(t *testing.T, ctx context.Context, f *federation, seed uint64) *writers {
-	ctx, cancel := context.WithCancel(ctx)
-	w := &writers{t: t, ledger: newLedger(), cancel: cancel}
-	t.Cleanup(w.stop)
-	for i := range writerCount {
+	w := &writers{t: t, ledger: newLedger(), pause: pause}
+	w.start(ctx, f, writerCount, seed)
+	return w
+}
+
+func (w *writers) start(ctx context.Context, f *federation, count int, seed uint64) {
+	ctx, w.cancel = context.WithCancel(ctx)
+	w.t.Cleanup(w.stop)
+	for i := range count {
 		w.group.Go(func() { w.write(ctx, f, i, rand.New(rand.NewPCG(seed, uint64(i)))) })
 	}
-	return w
 }
 
 // stop ends the writers and waits for them.
@@ -63,18 +74,27 @@ func (w *writers) write(ctx context.Context, f *federation, writer int, random *
 			*name = fmt.Sprintf("w%d-%d", writer, fresh)
 			fresh++
 		}
-		value, node := fmt.Sprintf("w%d-v%d", writer, n), f.nodes[random.IntN(len(f.nodes))].api
+		value, node := fmt.Sprintf("w%d-v%d", writer, n), w.pick(f, random).api
 		switch w.put(ctx, node, *name, value) {
 		case done:
 			if n%checkEvery == 0 {
-				w.readBack(ctx, f.nodes[random.IntN(len(f.nodes))].api, *name, value)
+				w.readBack(ctx, w.pick(f, random).api, *name, value)
 			}
-			sleep(ctx, pause)
+			sleep(ctx, w.pause)
 		case unknown:
 			*name = ""
 			sleep(ctx, 10*pause)
 		case refused:
 			sleep(ctx, 10*pause)
+		}
+	}
+}
+
+// pick picks a node by chance.
+func (w *writers) pick(f *federation, random *rand.Rand) *node {
+	for {
+		if n := f.nodes[random.IntN(len(f.nodes))]; n != w.avoid.Load() {
+			return n
 		}
 	}
 }
@@ -112,6 +132,9 @@ func (w *writers) put(ctx context.Context, node *api, name, value string) outcom
 	}
 	if err := w.ledger.acknowledge(name, value, written.Index); err != nil {
 		w.t.Error(err)
+	}
+	if w.acknowledged != nil {
+		w.acknowledged(name, value, written.Index)
 	}
 	return done
 }
