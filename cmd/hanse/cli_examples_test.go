@@ -128,11 +128,12 @@ func (s *session) concrete(command string) string {
 	return strings.ReplaceAll(command, "/var/lib/hanse", filepath.Join(s.home, "lib"))
 }
 
-// try runs a command that may go on for ever: one that follows is interrupted when it has said something, a role before it begins.
+// try runs a command that may go on for ever: one that follows is interrupted when it has said something, one that waits or runs a role
+// before it begins.
 func (s *session) try(command string) invoked {
 	ctx, interrupt := context.WithCancel(s.t.Context())
 	defer interrupt()
-	if isRole(words(s.t, command)[1:]) {
+	if lasts(words(s.t, command)[1:]) {
 		interrupt()
 	}
 	s.said = interrupt
@@ -143,15 +144,15 @@ func (s *session) try(command string) invoked {
 	return did
 }
 
-// isRole reports whether a command line runs a role.
-func isRole(args []string) bool {
+// lasts reports whether a command line runs a role, or waits for proxies that there are none of here.
+func lasts(args []string) bool {
 	root := newRootCommand()
 	cmd, rest, err := root.Find(args)
 	if err != nil {
 		return false
 	}
 	switch cmd.CommandPath() {
-	case "hanse server", "hanse agent", "hanse proxy":
+	case "hanse server", "hanse agent", "hanse proxy", "hanse wait":
 		return true
 	case "hanse join":
 		return strings.Contains(strings.Join(rest, " "), "--run")

@@ -33,7 +33,7 @@ follows from it. Without --index, that is the newest change there is. A change t
 agent has taken it in. Proxies that are not connected to their agent are not waited for; an agent that cannot be asked is.
 
 When the time is over, those that have not acknowledged are named, with what their Envoys refuse, and the exit code is 7.`,
-		Example: "  hanse apply -f policy.yaml && hanse wait\n  hanse wait --index 1234 --cluster eu --timeout 30s",
+		Example: "  hanse apply -f policies.yaml && hanse wait\n  hanse wait --index 1234 --cluster eu --timeout 30s",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if o.limit <= 0 {
