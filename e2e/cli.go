@@ -20,6 +20,7 @@ const (
 	exitUnavailable = 3
 	exitNotFound    = 4
 	exitDenied      = 6
+	exitDifferences = 7
 )
 
 // invocation is a command that ends by itself, and what it must end with.

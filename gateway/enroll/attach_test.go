@@ -59,6 +59,18 @@ func TestAttachAndHealth(t *testing.T) {
 	if got, want := a.EarliestExpiry(), parse(t, p.chain[0]).NotAfter; !got.Equal(want) {
 		t.Errorf("reported expiry is %v, want %v", got, want)
 	}
+	following := func() string {
+		set := a.Reports()[0].Acknowledged
+		if set == nil {
+			t.Fatal("the proxy does not tell what its Envoy follows")
+		}
+		return *set
+	}
+	if got := following(); got != "" {
+		t.Errorf("before anything was acknowledged the proxy tells of %q", got)
+	}
+	p.SetAcknowledged("digest")
+	a.until("the acknowledgement is in", func() bool { return following() == "digest" })
 	a.SendProblems("vm-1", []string{"upstream x is unknown"})
 	if got := receiveFrom(t, a.ctx, p.problems); !reflect.DeepEqual(got, []string{"upstream x is unknown"}) {
 		t.Errorf("problems are %q", got)

@@ -42,6 +42,7 @@ type rig struct {
 
 	mu     sync.Mutex
 	digest string
+	index  uint64
 	parts  []string
 	// built announces each Build, marshalled each resource that the memo did not hold.
 	built      chan struct{}
@@ -77,7 +78,7 @@ func (r *rig) build() *snapshot.Snapshot {
 	if r.digest == "" {
 		return nil
 	}
-	return &snapshot.Snapshot{Digest: r.digest}
+	return &snapshot.Snapshot{Digest: r.digest, Index: r.index}
 }
 
 func (r *rig) generate(s *snapshot.Snapshot, target xds.Target, m xds.Memo) (xds.Resources, []xds.Problem) {
@@ -110,6 +111,24 @@ func (r *rig) change(digest string, parts ...string) {
 	r.digest, r.parts = digest, parts
 	r.mu.Unlock()
 	r.p.Kick()
+}
+
+// at is change with the index of the state that is built from; it returns when the publisher has derived from it.
+func (r *rig) at(index uint64, digest string) {
+	r.t.Helper()
+	r.mu.Lock()
+	r.index = index
+	r.mu.Unlock()
+	r.change(digest)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	for r.p.Derived() != index {
+		if ctx.Err() != nil {
+			r.t.Fatalf("the publisher has derived from index %d, not from %d", r.p.Derived(), index)
+		}
+		r.clock.Advance(limit)
+		runtime.Gosched()
+	}
 }
 
 // await receives from c, rolling the clock forward so that whatever the publisher waits for becomes due.
@@ -211,6 +230,47 @@ func TestSameSnapshotIsNotPublishedAgain(t *testing.T) {
 	await(r, r.built)
 	r.change("2")
 	r.expect("set w 2")
+}
+
+// TestWhichStateASetFollowsFrom: a state that changes nothing for a class counts for the set that it has.
+func TestWhichStateASetFollowsFrom(t *testing.T) {
+	r := start(t)
+	set := func(digest string) string {
+		return xds.Resources{xds.ClusterType: {{Name: "digest", Version: digest}}}.Digest()
+	}
+	follows := func(class, digest string, want uint64, known bool) {
+		t.Helper()
+		if got, ok := r.p.Acknowledged(class, set(digest)); got != want || ok != known {
+			t.Errorf("%s with set %s follows index %d (%v), want %d (%v)", class, digest, got, ok, want, known)
+		}
+	}
+	r.p.Watch("w")
+	r.p.Watch("idle")
+	r.at(5, "1")
+	follows("w", "1", 5, true)
+	follows("w", "2", 0, false)
+	follows("nobody", "1", 0, false)
+	r.at(6, "1")
+	follows("w", "1", 6, true)
+	r.at(8, "2")
+	follows("w", "1", 6, true)
+	follows("w", "2", 8, true)
+	follows("idle", "1", 8, true)
+	// A federation that was restored counts anew.
+	r.at(3, "3")
+	follows("w", "3", 3, true)
+	follows("w", "2", 0, false)
+	follows("idle", "1", 3, true)
+	// Who comes later has what there is.
+	r.p.Watch("late")
+	for len(r.calls) > 0 {
+		<-r.calls
+	}
+	r.expect("set late 3")
+	r.at(4, "3")
+	follows("late", "3", 4, true)
+	r.p.Unwatch("w")
+	follows("w", "3", 0, false)
 }
 
 func TestIncompleteInputsPublishNothing(t *testing.T) {

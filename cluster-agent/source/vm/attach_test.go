@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -282,6 +283,9 @@ func TestReportsAndProblems(t *testing.T) {
 		EnvoyVersion: "1.36.0", CertificateExpiry: timestamppb.New(expiry),
 		Nacks: []*hansev1.Nack{{TypeUrl: "t", Reason: "r", At: timestamppb.New(start)}},
 	}
+	if got := s.Reports(); len(got) != 1 || !reflect.DeepEqual(got[0], Report{Workload: "vm-1", Connected: true}) {
+		t.Errorf("before the first report: %+v", got)
+	}
 	if err := l.Send(&hansev1.AttachRequest{Message: &hansev1.AttachRequest_Report{Report: report}}); err != nil {
 		t.Fatal(err)
 	}
@@ -292,6 +296,19 @@ func TestReportsAndProblems(t *testing.T) {
 	}}
 	if got := s.Proxies(); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v\nwant %+v", got, want)
+	}
+	told := Report{Workload: "vm-1", Connected: true, CertificateExpiry: expiry, Nacks: want[0].Nacks}
+	if got := s.Reports(); !reflect.DeepEqual(got, []Report{told}) {
+		t.Errorf("an older proxy's report: %+v", got)
+	}
+	set := strings.Repeat("s", maxText)
+	report.Acknowledged = &hansev1.Acknowledgement{Set: set + "more"}
+	if err := l.Send(&hansev1.AttachRequest{Message: &hansev1.AttachRequest_Report{Report: report}}); err != nil {
+		t.Fatal(err)
+	}
+	s.until("the proxy tells what its Envoy follows", func() bool { return s.Reports()[0].Acknowledged != nil })
+	if told.Acknowledged = &set; !reflect.DeepEqual(s.Reports(), []Report{told}) {
+		t.Errorf("a proxy's report: %+v", s.Reports())
 	}
 
 	wantProblems := func(l *link, want ...string) {
