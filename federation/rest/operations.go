@@ -22,12 +22,11 @@ func described(op huma.Operation, description string) huma.Operation {
 // anywhere are the statuses with which every operation may be refused, and onWrites those of operations that change something.
 var (
 	anywhere = []int{
-		http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusMisdirectedRequest, http.StatusUnprocessableEntity, http.StatusTooManyRequests,
-		http.StatusInternalServerError, http.StatusServiceUnavailable,
+		http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusRequestTimeout, http.StatusRequestEntityTooLarge,
+		http.StatusMisdirectedRequest, http.StatusUnprocessableEntity, http.StatusTooManyRequests, http.StatusInternalServerError,
+		http.StatusServiceUnavailable,
 	}
-	onWrites = []int{
-		http.StatusRequestTimeout, http.StatusConflict, http.StatusPreconditionFailed, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType,
-	}
+	onWrites = []int{http.StatusConflict, http.StatusPreconditionFailed, http.StatusUnsupportedMediaType}
 )
 
 // describeOperation adds to an operation's description what all have in common: the problems with which it may be refused, and headers.
