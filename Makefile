@@ -47,8 +47,11 @@ fuzz: build ## Fuzz the REST API of three nodes by its OpenAPI document (EXAMPLE
 sim: ## Simulate more federations than make test does (SEEDS=100000, FIRST=1)
 	$(GO) test ./e2e/sim -count=1 -timeout 0 -run 'TestSeeds$$' -seeds $(or $(SEEDS),10000) -first $(or $(FIRST),1) -v
 
-generate: ## Generate code from api/proto
+generate: ## Generate code from api/proto, and the REST API's document with its Go client
 	$(GO) tool -modfile=tools/buf.mod buf generate
+	$(GO) run ./deploy/openapi >api/openapi.json
+	@mkdir -p .cache && $(GO) run ./deploy/openapi -client >.cache/openapi-client.json
+	$(GO) tool -modfile=tools/oapi.mod oapi-codegen -config api/client/oapi-codegen.yaml .cache/openapi-client.json
 
 clean: ## Remove what was built and what the demo left
 	rm -rf bin .cache .run

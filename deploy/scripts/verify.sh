@@ -32,7 +32,13 @@ step "generated files"
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 go tool -modfile=tools/buf.mod buf generate -o "$scratch"
-diff -r "$scratch/api/gen" api/gen || { echo "generated files are stale: run make generate"; exit 1; }
+stale() { echo "generated files are stale: run make generate"; exit 1; }
+diff -r "$scratch/api/gen" api/gen || stale
+go run ./deploy/openapi >"$scratch/openapi.json"
+diff "$scratch/openapi.json" api/openapi.json || stale
+go run ./deploy/openapi -client >"$scratch/openapi-client.json"
+go tool -modfile=tools/oapi.mod oapi-codegen -config api/client/oapi-codegen.yaml -o "$scratch/client.gen.go" "$scratch/openapi-client.json"
+diff "$scratch/client.gen.go" api/client/client.gen.go || stale
 
 step "import rules and package comments"
 go test -count=1 ./internal/archtest

@@ -38,7 +38,7 @@ func (a answer) conforms(r *http.Request) {
 	if op == nil {
 		return
 	}
-	response, ok := at(op, "responses", strconv.Itoa(a.status)).(map[string]any)
+	response, ok := resolved(at(op, "responses", strconv.Itoa(a.status))).(map[string]any)
 	if !ok {
 		a.t.Errorf("%s %s: status %d is not described: %s", r.Method, r.URL, a.status, a.body)
 		return
@@ -107,6 +107,14 @@ func at(v any, names ...string) any {
 	for _, name := range names {
 		m, _ := v.(map[string]any)
 		v = m[name]
+	}
+	return v
+}
+
+// resolved is what a reference refers to, or the value itself.
+func resolved(v any) any {
+	if ref, ok := at(v, "$ref").(string); ok {
+		return at(openAPI(), strings.Split(strings.TrimPrefix(ref, "#/"), "/")...)
 	}
 	return v
 }
@@ -192,6 +200,7 @@ func TestEveryOperationIsDescribed(t *testing.T) {
 				t.Errorf("%s: no summary", what)
 			}
 			for status, r := range at(op, "responses").(map[string]any) {
+				r = resolved(r)
 				if content, _ := at(r, "content").(map[string]any); status >= "400" && content["application/problem+json"] == nil {
 					t.Errorf("%s: status %s is no problem", what, status)
 				}

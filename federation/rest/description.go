@@ -11,6 +11,8 @@ import (
 	"sync"
 
 	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/hanse-mesh/hanse/internal/clock"
 )
 
 // serveDescription serves the description of the API, in OpenAPI 3.1 and 3.0, and as a page for people. It loads nothing from elsewhere.
@@ -37,6 +39,15 @@ func serveDescription(mux *http.ServeMux, doc *huma.OpenAPI) {
 			_, _ = w.Write(text)
 		})
 	}
+}
+
+// Description returns the description of the API as JSON, in OpenAPI "3.1" or "3.0".
+func Description(openAPI string) ([]byte, error) {
+	_, _, api := assemble(Config{Version: "v1", Clock: clock.Real{}})
+	if openAPI == "3.0" {
+		return api.OpenAPI().Downgrade()
+	}
+	return json.Marshal(api.OpenAPI())
 }
 
 //go:embed docs.gohtml
@@ -81,7 +92,7 @@ func docsGroups(doc *huma.OpenAPI) []docsGroup {
 	for path, item := range doc.Paths {
 		for method, op := range map[string]*huma.Operation{"GET": item.Get, "PUT": item.Put, "POST": item.Post, "DELETE": item.Delete} {
 			if op != nil {
-				all = append(all, docsOperation{method, path, op, bodyName(op), docsAnswers(op)})
+				all = append(all, docsOperation{method, path, op, bodyName(op), docsAnswers(doc, op)})
 			}
 		}
 	}
@@ -113,9 +124,10 @@ func bodyName(op *huma.Operation) string {
 	return schemaName(op.RequestBody.Content)
 }
 
-func docsAnswers(op *huma.Operation) []docsAnswer {
+func docsAnswers(doc *huma.OpenAPI, op *huma.Operation) []docsAnswer {
 	var out []docsAnswer
 	for status, r := range op.Responses {
+		r = responseOf(doc, r)
 		out = append(out, docsAnswer{status, r.Description, schemaName(r.Content)})
 	}
 	slices.SortFunc(out, func(a, b docsAnswer) int { return strings.Compare(a.Status, b.Status) })

@@ -39,19 +39,52 @@ func describeOperation(doc *huma.OpenAPI, op *huma.Operation) {
 		statuses = append(statuses[:len(statuses):len(statuses)], http.StatusNotFound)
 	}
 	delete(op.Responses, "default")
-	op.Responses["307"] = &huma.Response{Description: "It needs the leader, and only the holder of a certificate can show it there"}
-	for _, status := range statuses {
-		code := strconv.Itoa(status)
-		if op.Responses[code] == nil {
-			op.Responses[code] = &huma.Response{
-				Description: http.StatusText(status),
-				Content:     map[string]*huma.MediaType{"application/problem+json": {Schema: &huma.Schema{Ref: "#/components/schemas/Problem"}}},
-			}
+	for _, status := range append(statuses[:len(statuses):len(statuses)], op.Errors...) {
+		op.Responses[strconv.Itoa(status)] = problemOf(doc, status)
+	}
+	op.Responses["307"] = leaderOf(doc)
+	for code, r := range op.Responses {
+		if r.Ref == "" {
+			describeHeaders(code, r)
 		}
 	}
-	for code, r := range op.Responses {
-		describeHeaders(code, r)
+}
+
+const responsePrefix = "#/components/responses/"
+
+// shared refers to the description of a status that many operations have in common, and makes it when there is none.
+func shared(doc *huma.OpenAPI, status int, r huma.Response) *huma.Response {
+	code := strconv.Itoa(status)
+	name := "Status" + code
+	if doc.Components.Responses == nil {
+		doc.Components.Responses = map[string]*huma.Response{}
 	}
+	if doc.Components.Responses[name] == nil {
+		describeHeaders(code, &r)
+		doc.Components.Responses[name] = &r
+	}
+	return &huma.Response{Ref: responsePrefix + name}
+}
+
+func problemOf(doc *huma.OpenAPI, status int) *huma.Response {
+	return shared(doc, status, huma.Response{
+		Description: http.StatusText(status),
+		Content:     map[string]*huma.MediaType{"application/problem+json": {Schema: &huma.Schema{Ref: schemaPrefix + "Problem"}}},
+	})
+}
+
+func leaderOf(doc *huma.OpenAPI) *huma.Response {
+	return shared(doc, http.StatusTemporaryRedirect, huma.Response{
+		Description: "It needs the leader, and only the holder of a certificate can show it there",
+	})
+}
+
+// responseOf is an operation's response itself, where the operation only refers to it.
+func responseOf(doc *huma.OpenAPI, r *huma.Response) *huma.Response {
+	if name, ok := strings.CutPrefix(r.Ref, responsePrefix); ok {
+		return doc.Components.Responses[name]
+	}
+	return r
 }
 
 func describeHeaders(code string, r *huma.Response) {

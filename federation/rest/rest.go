@@ -126,6 +126,20 @@ type API struct {
 
 // New returns the API. Its Run must be called once, for /v1/events to have any and for watches to end with the node.
 func New(cfg Config) *API {
+	s, mux, api := assemble(cfg)
+	serveDescription(mux, api.OpenAPI())
+	routes := problems(mux)
+	return &API{Handler: identify(s.hurry(s.authenticate(routes, s.account(s.limit(s.admit(s.takeBody(s.bound(s.route(routes))))))))), service: s}
+}
+
+// Run notes what this node sees happen until ctx ends. Then watches end, too.
+func (a *API) Run(ctx context.Context) error {
+	defer close(a.service.stopping)
+	return a.service.observe(ctx)
+}
+
+// assemble registers all operations.
+func assemble(cfg Config) (*service, *http.ServeMux, huma.API) {
 	cfg.Limits = cfg.Limits.filled()
 	mux := http.NewServeMux()
 	api := humago.New(mux, description(cfg.Version))
@@ -141,15 +155,7 @@ func New(cfg Config) *API {
 	} {
 		register(api)
 	}
-	serveDescription(mux, api.OpenAPI())
-	routes := problems(mux)
-	return &API{Handler: identify(s.hurry(s.authenticate(routes, s.account(s.limit(s.admit(s.takeBody(s.bound(s.route(routes))))))))), service: s}
-}
-
-// Run notes what this node sees happen until ctx ends. Then watches end, too.
-func (a *API) Run(ctx context.Context) error {
-	defer close(a.service.stopping)
-	return a.service.observe(ctx)
+	return s, mux, api
 }
 
 // description begins the description of the API.
