@@ -39,7 +39,7 @@ type federation struct {
 // newFederation serves the federation of federation.fill.
 func newFederation(t *testing.T) *federation {
 	f := &federation{
-		t: t, clock: clock.NewFake(start), catalog: catalog.New(catalog.Limits{}), socket: filepath.Join(shortDir(t), adminSocketName),
+		t: t, clock: clock.NewFake(start.Add(-lookEvery)), catalog: catalog.New(catalog.Limits{}), socket: filepath.Join(shortDir(t), adminSocketName),
 		state: state.New(bundle.Accept), changed: make(chan struct{}),
 	}
 	explanations, err := filepath.Abs(filepath.Join("..", "..", "gateway", "explain", "testdata"))
@@ -62,10 +62,27 @@ func newFederation(t *testing.T) *federation {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
+	done := make(chan error, 2)
+	go func() { done <- api.Run(ctx) }()
+	f.letLook()
 	go func() { done <- serveHTTP(ctx, l, named, ownedBy("ann", "n1")) }()
-	t.Cleanup(func() { cancel(); <-done })
+	t.Cleanup(func() { cancel(); <-done; <-done })
 	return f
+}
+
+// lookEvery is how often a node looks what has happened.
+const lookEvery = 2 * time.Second
+
+// letLook has the node look for the first time: it notes what is wrong.
+func (f *federation) letLook() {
+	for range 2 {
+		if err := f.clock.BlockUntil(patience(f.t), 1); err != nil {
+			f.t.Fatal(err)
+		}
+		if f.clock.Now().Before(start) {
+			f.clock.Advance(lookEvery)
+		}
+	}
 }
 
 // ownedBy takes all who come for the node's own user.

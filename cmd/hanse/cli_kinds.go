@@ -28,8 +28,6 @@ type kind struct {
 	logged, live bool
 	// after is set for kinds that only grow: it is what the parameter "after" must be to get what came later than an object.
 	after func(json.RawMessage) (string, error)
-	// cursor is the parameter that asks for the next page, "continue" when it is empty.
-	cursor string
 	// single is true when the API answers for one object by its path.
 	single bool
 	// namespaced kinds have names NAMESPACE/NAME and can be filtered by namespace. Other kinds' names have so many parts, one when it is 0.

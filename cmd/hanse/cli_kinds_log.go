@@ -6,14 +6,15 @@ import (
 	"time"
 
 	"github.com/hanse-mesh/hanse/api/model"
+	"github.com/hanse-mesh/hanse/federation/rest"
 )
 
 // logKinds are what has happened.
 func logKinds() []kind {
 	return []kind{
 		{name: "Event", plural: "events", short: []string{"ev"}, path: "/v1/events", filters: []string{"type", "kind", "name", "after"}, view: eventLayout().layout,
-			cursor: "after", after: func(raw json.RawMessage) (string, error) {
-				e, err := decodeObject[eventEntry](raw)
+			after: func(raw json.RawMessage) (string, error) {
+				e, err := decodeObject[rest.Event](raw)
 				return strconv.FormatUint(e.Sequence, 10), err
 			}},
 		{name: "Audit", plural: "audit", path: "/v1/audit", filters: []string{"actor", "kind", "name", "after", "before"}, view: auditLayout().layout,
@@ -24,22 +25,12 @@ func logKinds() []kind {
 	}
 }
 
-// eventEntry is what is shown of an event.
-type eventEntry struct {
-	Sequence uint64    `json:"sequence"`
-	At       time.Time `json:"at"`
-	Type     string    `json:"type"`
-	Phase    string    `json:"phase"`
-	Subject  model.Ref `json:"subject"`
-	Message  string    `json:"message"`
-}
-
-func eventLayout() typedLayout[eventEntry] {
+func eventLayout() typedLayout[rest.Event] {
 	return layoutOf(
 		[]string{"AT", "EVENT", "ABOUT", "MESSAGE"}, []string{"SEQUENCE"},
-		func(e eventEntry) string { return strconv.FormatUint(e.Sequence, 10) },
-		oneRow(func(e eventEntry) []any {
-			what := e.Type
+		func(e rest.Event) string { return strconv.FormatUint(e.Sequence, 10) },
+		oneRow(func(e rest.Event) []any {
+			what := string(e.Type)
 			if e.Phase != "" {
 				what += " " + string(e.Phase)
 			}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -37,11 +36,11 @@ func (c *client) list(ctx context.Context, k kind, query url.Values) ([]json.Raw
 		}
 		items = append(items, p.Items...)
 		switch {
-		case p.Continue == "" || len(p.Items) == 0:
+		case p.Continue == "":
 			return items, nil
 		case len(items) > maxItems:
 			return nil, fmt.Errorf("the list has more than %d items: ask for less of it with a filter", maxItems)
 		}
-		ask.Set(cmp.Or(k.cursor, "continue"), p.Continue)
+		ask.Set("continue", p.Continue)
 	}
 }
