@@ -95,7 +95,10 @@ func newTokenOperatorCommand(opts *operatorOptions) *cobra.Command {
 		Use:   "operator",
 		Short: "Make a token for another operator",
 		Long: `The role bounds what its holder may do: a viewer reads, an operator writes documents, an admin does everything. --namespace limits a
-viewer or operator to documents about some namespaces. The label stands in the audit log in place of the token's id.`,
+viewer or operator to documents about some namespaces. The label stands in the audit log in place of the token's id.
+
+When no admin's token is left, make one where the leader runs, over its own socket, which needs none:
+  hanse --socket /var/lib/hanse/server/admin.sock token create operator --role admin`,
 		Example: `  hanse token create operator --label alice
   hanse token create operator --role operator --namespace shop --label shop-ci --ttl 720h`,
 		Args: noArgs,

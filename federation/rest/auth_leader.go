@@ -43,6 +43,11 @@ func (s *service) sentByNode(r *http.Request) bool {
 func (s *service) toLeader(w http.ResponseWriter, r *http.Request, leader model.Node) {
 	who := admittedOf(r.Context())
 	switch who.passage {
+	case travels:
+		r.Header.Set(sourceHeader, who.Actor.Address)
+		// It would let a caller name headers that are not sent on: where it comes from, or that the request was sent on before.
+		r.Header.Del("Connection")
+		s.sendOn(w, r, leader)
 	case redirected:
 		// RFC 9110, 15.4.8: the client repeats the request with its method and body, and shows its certificate itself.
 		w.Header().Set("Location", "https://"+leader.RESTAddress+r.URL.RequestURI())
@@ -50,10 +55,5 @@ func (s *service) toLeader(w http.ResponseWriter, r *http.Request, leader model.
 	case stays:
 		writeProblem(w, http.StatusMisdirectedRequest, "only the leader can do this, and it does not know this node's socket: repeat it on the socket of node "+
 			leader.Name+", in its --data-dir (its REST API is at "+leader.RESTAddress+")")
-	default:
-		r.Header.Set(sourceHeader, who.Actor.Address)
-		// It would let a caller name headers that are not sent on: where it comes from, or that the request was sent on before.
-		r.Header.Del("Connection")
-		s.sendOn(w, r, leader)
 	}
 }

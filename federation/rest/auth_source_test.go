@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/hanse-mesh/hanse/api/model"
+	"github.com/hanse-mesh/hanse/api/policy"
 	"github.com/hanse-mesh/hanse/federation/access"
 	"github.com/hanse-mesh/hanse/federation/rest"
 	"github.com/hanse-mesh/hanse/federation/state"
@@ -137,5 +138,36 @@ func TestRefusalsDoNotTellWhichTokensExist(t *testing.T) {
 	}
 	if said[0] != said[1] || said[0] != said[2] {
 		t.Errorf("one can tell: %q", said)
+	}
+}
+
+// Whatever comes and whatever becomes of it: no credential is in a log or in the audit log, not even a bad one, which may be mistyped.
+func TestCredentialsAreWrittenDownNowhere(t *testing.T) {
+	g := newGroup(t)
+	g.put(policy.KindIdentityProvider, "corp", g.people.document())
+	g.bind("admins", model.RoleAdmin, nil, policy.Subject{Kind: policy.SubjectUser, Provider: "corp", Name: "ann"})
+	forged := g.operator
+	forged.Secret = "a-wrong-secret-that-is-nearly-right"
+	jwt, badJWT := g.people.jwt("ann"), g.people.jwt("nobody")+"AAAA"
+	var made rest.CreatedToken
+	for _, shown := range []string{g.operator.String(), jwt} {
+		g.do("follow", http.MethodPost, "/v1/tokens", `{"kind":"operator","role":"viewer","label":"bob"}`, authorization("Bearer "+shown)).ok(http.StatusCreated, &made)
+	}
+	for range access.Burst + 1 {
+		for _, shown := range []string{forged.String(), badJWT} {
+			g.do("lead", http.MethodPut, policyPath, aPolicy, authorization("Bearer "+shown))
+		}
+	}
+	if !strings.Contains(g.logs.String(), "too many bad credentials") || len(g.state.View().Audit()) < 2 {
+		t.Fatalf("nothing is logged: %s", &g.logs)
+	}
+	written := g.logs.String() + encode(t, g.state.View().Audit())
+	for name, secret := range map[string]string{
+		"a token": g.operator.String(), "its secret": g.operator.Secret, "a bad token": forged.String(), "its bad secret": forged.Secret, "a new token": made.Text,
+		"a JWT": jwt, "its signature": jwt[strings.LastIndex(jwt, ".")+1:], "a bad JWT": badJWT, "its bad signature": badJWT[strings.LastIndex(badJWT, ".")+1:],
+	} {
+		if strings.Contains(written, secret) {
+			t.Errorf("%s is written down", name)
+		}
 	}
 }

@@ -55,6 +55,9 @@ type group struct {
 	onForward func()
 	operator  token.Token
 	people    *people
+	// logs is what both nodes have logged.
+	logs   bytes.Buffer
+	logger *slog.Logger
 }
 
 func newGroup(t *testing.T) *group {
@@ -64,6 +67,7 @@ func newGroup(t *testing.T) *group {
 		live:    &live{connected: map[model.ClusterName]bool{}, alive: map[string]bool{}, refused: map[model.ClusterName][]string{}},
 	}
 	g.live.now, g.live.feeds = g.clock.Now, map[model.ClusterName]rest.LiveFeed{}
+	g.logger = slog.New(slog.NewJSONHandler(&g.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	g.people = newPeople(t, g.clock)
 	g.state = state.New(bundle.Accept)
 	g.operator = g.token(model.TokenOperator, 1)
@@ -78,8 +82,8 @@ func (g *group) serve(limits rest.Limits) {
 	for _, name := range []string{"lead", "follow"} {
 		g.nodes[name] = rest.New(rest.Config{
 			Node: name, Version: "v0", Consensus: member{g, name}, Catalog: g.catalog, Live: g.live, Agents: g.agents[name], Forward: g.forward, Mint: g.mint,
-			Certificates: g.people, Providers: oidc.New(oidc.Config{Clock: g.clock, Logger: slog.New(slog.DiscardHandler)}),
-			Limits: limits, BundleRule: bundle.Accept, Clock: g.clock, Logger: slog.New(slog.DiscardHandler),
+			Certificates: g.people, Providers: oidc.New(oidc.Config{Clock: g.clock, Logger: g.logger}),
+			Limits: limits, BundleRule: bundle.Accept, Clock: g.clock, Logger: g.logger,
 		})
 	}
 }
