@@ -5,12 +5,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net/http"
-	"net/url"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	restapi "github.com/hanse-mesh/hanse/api/client"
 	"github.com/hanse-mesh/hanse/api/policy"
 )
 
@@ -130,12 +129,12 @@ func (c *client) apply(ctx context.Context, docs []json.RawMessage, prune string
 		Documents []json.RawMessage `json:"documents"`
 		Prune     string            `json:"prune,omitempty"`
 	}{docs, prune}
-	path := "/v1/apply"
-	if dryRun {
-		path += "?" + url.Values{"dryRun": {"true"}}.Encode()
-	}
 	var answer applied
-	return answer, c.do(ctx, http.MethodPost, path, request, &answer)
+	contentType, body, err := asJSON(request)
+	if err != nil {
+		return answer, err
+	}
+	return answer, into(&answer)(c.api().ApplyWithBody(ctx, &restapi.ApplyParams{DryRun: dryRun}, contentType, body))
 }
 
 func (a applied) names() []string {

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -88,7 +88,7 @@ their place, use 'hanse apply --prune'.`,
 func deletable() []kind {
 	var out []kind
 	for _, k := range kinds() {
-		if k.ending != "" {
+		if k.remove != nil {
 			out = append(out, k)
 		}
 	}
@@ -195,9 +195,13 @@ func (d deleted) text() string {
 }
 
 func (d *deleteOptions) delete(ctx context.Context, c *client, t target) error {
-	path := t.objectPath(t.object)
+	query := url.Values{}
 	if d.dryRun {
-		path += "?dryRun=true"
+		query.Set("dryRun", "true")
 	}
-	return c.do(ctx, http.MethodDelete, path, nil, nil)
+	resp, err := t.remove(ctx, c.api(), t.object, withQuery(query))
+	if err != nil {
+		return err
+	}
+	return decodeAnswer(resp, nil)
 }

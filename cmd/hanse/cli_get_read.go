@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"net/url"
 	"strings"
 )
@@ -35,17 +34,21 @@ func (g *getOptions) read(ctx context.Context, c *client, k kind, names []string
 		items, err := c.list(ctx, k, g.query())
 		return k.complete(items), err
 	}
-	if !k.single {
+	if k.get == nil {
 		return g.pick(ctx, c, k, names)
+	}
+	query := url.Values{}
+	if g.consistent {
+		query.Set("consistent", "true")
 	}
 	var items []json.RawMessage
 	for _, name := range names {
-		var one json.RawMessage
-		path := k.objectPath(name)
-		if g.consistent {
-			path += "?consistent=true"
+		resp, err := k.get(ctx, c.api(), name, withQuery(query))
+		if err != nil {
+			return nil, err
 		}
-		if err := c.do(ctx, http.MethodGet, path, nil, &one); err != nil {
+		var one json.RawMessage
+		if err := decodeAnswer(resp, &one); err != nil {
 			return nil, err
 		}
 		items = append(items, one)

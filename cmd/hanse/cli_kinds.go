@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net/url"
 	"slices"
 	"strings"
 
@@ -18,8 +17,10 @@ type kind struct {
 	// plural and short are what operators type, beside name and the plural without its s.
 	plural string
 	short  []string
-	path   string
-	// ending is the word for what a deletion does; kinds without one cannot be deleted.
+	// list asks for all objects; get and remove for one or for its end, nil where the API has no such call.
+	list        listCall
+	get, remove objectCall
+	// ending is the word for what remove does.
 	ending string
 	// document is true for policies: what is read can be written back.
 	document bool
@@ -28,8 +29,6 @@ type kind struct {
 	logged, live bool
 	// after is set for kinds that only grow: it is what the parameter "after" must be to get what came later than an object.
 	after func(json.RawMessage) (string, error)
-	// single is true when the API answers for one object by its path.
-	single bool
 	// namespaced kinds have names NAMESPACE/NAME and can be filtered by namespace. Other kinds' names have so many parts, one when it is 0.
 	namespaced bool
 	parts      int
@@ -176,15 +175,6 @@ func kindList() string {
 		line += ", " + text
 	}
 	return strings.Join(append(lines, line), "\n  ")
-}
-
-// objectPath is the path of one object; a name of two parts has two segments.
-func (k kind) objectPath(name string) string {
-	parts := strings.Split(name, "/")
-	for i, p := range parts {
-		parts[i] = url.PathEscape(p)
-	}
-	return k.path + "/" + strings.Join(parts, "/")
 }
 
 // checkName refuses what cannot be a name of the kind.

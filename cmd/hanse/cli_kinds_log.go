@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"time"
 
+	restapi "github.com/hanse-mesh/hanse/api/client"
 	"github.com/hanse-mesh/hanse/api/model"
 	"github.com/hanse-mesh/hanse/federation/rest"
 )
@@ -12,12 +13,18 @@ import (
 // logKinds are what has happened.
 func logKinds() []kind {
 	return []kind{
-		{name: "Event", plural: "events", short: []string{"ev"}, path: "/v1/events", filters: []string{"type", "kind", "name", "after"}, view: eventLayout().layout,
+		{
+			name: "Event", plural: "events", short: []string{"ev"},
+			list:    listing((*restapi.Client).ListEvents),
+			filters: []string{"type", "kind", "name", "after"}, view: eventLayout().layout,
 			after: func(raw json.RawMessage) (string, error) {
 				e, err := decodeObject[rest.Event](raw)
 				return strconv.FormatUint(e.Sequence, 10), err
 			}},
-		{name: "Audit", plural: "audit", path: "/v1/audit", filters: []string{"actor", "kind", "name", "after", "before"}, view: auditLayout().layout,
+		{
+			name: "Audit", plural: "audit",
+			list:    listing((*restapi.Client).ListAudit),
+			filters: []string{"actor", "kind", "name", "after", "before"}, view: auditLayout().layout,
 			after: func(raw json.RawMessage) (string, error) {
 				e, err := decodeObject[model.AuditEntry](raw)
 				return e.At.UTC().Format(time.RFC3339Nano), err

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	restapi "github.com/hanse-mesh/hanse/api/client"
 	"github.com/hanse-mesh/hanse/api/model"
 	"github.com/hanse-mesh/hanse/federation/rest"
 )
@@ -13,10 +14,26 @@ import (
 // memberKinds are who belongs to the federation, and what lets them in.
 func memberKinds() []kind {
 	return []kind{
-		{name: model.KindCluster, plural: "clusters", short: []string{"cl"}, path: "/v1/clusters", logged: true, live: true, single: true, ending: "removed", filters: []string{"region"}, view: clusterLayout().layout},
-		{name: model.KindNode, plural: "nodes", short: []string{"no"}, path: "/v1/nodes", logged: true, live: true, single: true, ending: "removed", filters: []string{"region"}, view: nodeLayout().layout},
-		{name: model.KindToken, plural: "tokens", short: []string{"tok"}, path: "/v1/tokens", logged: true, single: true, ending: "revoked", view: tokenLayout().layout},
-		{name: model.KindTrustDomain, plural: "trustdomains", short: []string{"td"}, path: "/v1/trust-domains", logged: true, live: true, single: true, view: trustLayout().layout},
+		{
+			name: model.KindCluster, plural: "clusters", short: []string{"cl"},
+			list: listing((*restapi.Client).ListClusters), get: naming((*restapi.Client).GetCluster), remove: naming((*restapi.Client).RemoveCluster),
+			logged: true, live: true, ending: "removed", filters: []string{"region"}, view: clusterLayout().layout,
+		},
+		{
+			name: model.KindNode, plural: "nodes", short: []string{"no"},
+			list: listing((*restapi.Client).ListNodes), get: naming((*restapi.Client).GetNode), remove: naming((*restapi.Client).RemoveNode),
+			logged: true, live: true, ending: "removed", filters: []string{"region"}, view: nodeLayout().layout,
+		},
+		{
+			name: model.KindToken, plural: "tokens", short: []string{"tok"},
+			list: listing((*restapi.Client).ListTokens), get: naming((*restapi.Client).GetToken), remove: naming((*restapi.Client).RevokeToken),
+			logged: true, ending: "revoked", view: tokenLayout().layout,
+		},
+		{
+			name: model.KindTrustDomain, plural: "trustdomains", short: []string{"td"},
+			list: listing((*restapi.Client).ListTrustDomains), get: naming((*restapi.Client).GetTrustDomain),
+			logged: true, live: true, view: trustLayout().layout,
+		},
 	}
 }
 

@@ -5,19 +5,36 @@ import (
 	"slices"
 	"strings"
 
+	restapi "github.com/hanse-mesh/hanse/api/client"
 	"github.com/hanse-mesh/hanse/api/policy"
 )
 
 // policyKinds are the documents that operators write.
 func policyKinds() []kind {
 	list := []kind{
-		{name: string(policy.KindFailoverPolicy), plural: "failoverpolicies", short: []string{"fp"}, path: "/v1/failover-policies", view: failoverLayout().layout},
-		{name: string(policy.KindExportRule), plural: "exportrules", short: []string{"er"}, path: "/v1/export-rules", view: exportLayout().layout},
-		{name: string(policy.KindRoleBinding), plural: "rolebindings", short: []string{"rb"}, path: "/v1/role-bindings", view: bindingLayout().layout},
-		{name: string(policy.KindIdentityProvider), plural: "identityproviders", short: []string{"idp"}, path: "/v1/identity-providers", view: providerLayout().layout},
+		{
+			name: string(policy.KindFailoverPolicy), plural: "failoverpolicies", short: []string{"fp"},
+			list: listing((*restapi.Client).ListFailoverPolicies), get: naming((*restapi.Client).GetFailoverPolicy), remove: naming((*restapi.Client).DeleteFailoverPolicy),
+			view: failoverLayout().layout,
+		},
+		{
+			name: string(policy.KindExportRule), plural: "exportrules", short: []string{"er"},
+			list: listing((*restapi.Client).ListExportRules), get: naming((*restapi.Client).GetExportRule), remove: naming((*restapi.Client).DeleteExportRule),
+			view: exportLayout().layout,
+		},
+		{
+			name: string(policy.KindRoleBinding), plural: "rolebindings", short: []string{"rb"},
+			list: listing((*restapi.Client).ListRoleBindings), get: naming((*restapi.Client).GetRoleBinding), remove: naming((*restapi.Client).DeleteRoleBinding),
+			view: bindingLayout().layout,
+		},
+		{
+			name: string(policy.KindIdentityProvider), plural: "identityproviders", short: []string{"idp"},
+			list: listing((*restapi.Client).ListIdentityProviders), get: naming((*restapi.Client).GetIdentityProvider), remove: naming((*restapi.Client).DeleteIdentityProvider),
+			view: providerLayout().layout,
+		},
 	}
 	for i := range list {
-		list[i].document, list[i].logged, list[i].single, list[i].ending = true, true, true, "deleted"
+		list[i].document, list[i].logged, list[i].ending = true, true, "deleted"
 	}
 	return list
 }

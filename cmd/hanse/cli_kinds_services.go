@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	restapi "github.com/hanse-mesh/hanse/api/client"
 	"github.com/hanse-mesh/hanse/api/model"
 	"github.com/hanse-mesh/hanse/federation/rest"
 )
@@ -13,11 +14,26 @@ import (
 // serviceKinds are what the sites publish. It is not in the log: what is shown is as old as each row says.
 func serviceKinds() []kind {
 	return []kind{
-		{name: "Service", plural: "services", short: []string{"svc"}, path: "/v1/services", single: true, namespaced: true, filters: []string{"cluster"}, view: serviceLayout().layout,
+		{
+			name: "Service", plural: "services", short: []string{"svc"},
+			list: listing((*restapi.Client).ListServices), get: getService,
+			namespaced: true, filters: []string{"cluster"}, view: serviceLayout().layout,
 			none: "no cluster exports a service: workloads offer one with --export, an ExportRule opens it (see 'hanse status', 'hanse apply --help')"},
-		{name: "Gateway", plural: "gateways", short: []string{"gw"}, path: "/v1/gateways", parts: 2, filters: []string{"cluster"}, view: gatewayLayout().layout},
-		{name: "Verdict", plural: "verdicts", path: "/v1/verdicts", parts: 3, filters: []string{"cluster", "prober"}, view: verdictLayout().layout},
-		{name: "Workload", plural: "workloads", short: []string{"wl"}, path: "/v1/workloads", parts: 2, filters: []string{"cluster"}, view: workloadLayout().layout},
+		{
+			name: "Gateway", plural: "gateways", short: []string{"gw"},
+			list:  listing((*restapi.Client).ListGateways),
+			parts: 2, filters: []string{"cluster"}, view: gatewayLayout().layout,
+		},
+		{
+			name: "Verdict", plural: "verdicts",
+			list:  listing((*restapi.Client).ListVerdicts),
+			parts: 3, filters: []string{"cluster", "prober"}, view: verdictLayout().layout,
+		},
+		{
+			name: "Workload", plural: "workloads", short: []string{"wl"},
+			list:  listing((*restapi.Client).ListWorkloads),
+			parts: 2, filters: []string{"cluster"}, view: workloadLayout().layout,
+		},
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net/http"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -38,7 +37,7 @@ The command succeeds when there are problems, too: scripts read "problems" of th
 				return err
 			}
 			var text json.RawMessage
-			if err := c.do(cmd.Context(), http.MethodGet, "/v1/status", nil, &text); err != nil {
+			if err := into(&text)(c.api().GetStatus(cmd.Context(), nil)); err != nil {
 				return err
 			}
 			var s rest.Status

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"net/http"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -131,7 +130,11 @@ func createToken(cmd *cobra.Command, opts *operatorOptions, out output, req rest
 		return err
 	}
 	var made rest.CreatedToken
-	if err := c.do(cmd.Context(), http.MethodPost, "/v1/tokens", req, &made); err != nil {
+	contentType, body, err := asJSON(req)
+	if err != nil {
+		return err
+	}
+	if err := into(&made)(c.api().CreateTokenWithBody(cmd.Context(), nil, contentType, body)); err != nil {
 		return err
 	}
 	fmt.Fprintf(cmd.ErrOrStderr(), "%s token %s, valid until %s; it is shown only now\nuse it with: %s\n",

@@ -4,7 +4,6 @@ import (
 	"encoding/pem"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
 	"path/filepath"
 	"time"
@@ -81,7 +80,11 @@ func certify(cmd *cobra.Command, c *client, name, folder string) (certified, err
 	}
 	request := rest.NewOperatorCertificate{Name: name, CSR: string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: csr}))}
 	var signed rest.OperatorCertificate
-	if err := c.do(cmd.Context(), http.MethodPost, "/v1/operator-certificates", request, &signed); err != nil {
+	contentType, body, err := asJSON(request)
+	if err != nil {
+		return made, err
+	}
+	if err := into(&signed)(c.api().CreateOperatorCertificateWithBody(cmd.Context(), contentType, body)); err != nil {
 		return made, err
 	}
 	made.ID, made.ExpiresAt = signed.ID, signed.ExpiresAt

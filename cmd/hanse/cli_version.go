@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"runtime"
 
 	"github.com/spf13/cobra"
@@ -75,7 +74,7 @@ func askVersion(cmd *cobra.Command, opts *operatorOptions) (*serverVersion, erro
 		return nil, err
 	}
 	var s rest.Status
-	if err := c.do(cmd.Context(), http.MethodGet, "/v1/status", nil, &s); err != nil {
+	if err := into(&s)(c.api().GetStatus(cmd.Context(), nil)); err != nil {
 		return nil, err
 	}
 	return &serverVersion{s.Version, s.Node, s.Federation}, nil

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"net/http"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -26,7 +25,7 @@ func newWhoamiCommand(opts *operatorOptions) *cobra.Command {
 				return err
 			}
 			var who rest.Whoami
-			if err := c.do(cmd.Context(), http.MethodGet, "/v1/whoami", nil, &who); err != nil {
+			if err := into(&who)(c.api().Whoami(cmd.Context())); err != nil {
 				return err
 			}
 			return out.printNamed(cmd, who, []string{who.Name}, func(w io.Writer) { printWhoami(w, who) })

@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"time"
 
+	restapi "github.com/hanse-mesh/hanse/api/client"
 	"github.com/hanse-mesh/hanse/federation/rest"
 	"github.com/hanse-mesh/hanse/internal/clock"
 	"github.com/hanse-mesh/hanse/trust/identity"
@@ -76,7 +77,24 @@ func (o *operatorOptions) client() (*client, error) {
 	return c, nil
 }
 
-// do sends a request and decodes the answer into out (which may be nil). Who is asked to come back later waits and does.
+// api is the API's client over this one.
+func (c *client) api() *restapi.Client {
+	return &restapi.Client{Server: "http://federation/", Client: c}
+}
+
+// Do sends a request of the API's client to whichever node answers.
+func (c *client) Do(req *http.Request) (*http.Response, error) {
+	var body []byte
+	if req.Body != nil {
+		var err error
+		if body, err = io.ReadAll(req.Body); err != nil {
+			return nil, err
+		}
+	}
+	return c.answer(req.Context(), req.Method, req.URL.RequestURI(), body)
+}
+
+// do sends a request and decodes the answer into out (which may be nil).
 func (c *client) do(ctx context.Context, method, path string, in, out any) error {
 	var body []byte
 	if in != nil {
@@ -85,20 +103,28 @@ func (c *client) do(ctx context.Context, method, path string, in, out any) error
 			return err
 		}
 	}
+	resp, err := c.answer(ctx, method, path, body)
+	if err != nil {
+		return err
+	}
+	return decodeAnswer(resp, out)
+}
+
+// answer sends a request and returns its whole answer. Who is asked to come back later waits and does.
+func (c *client) answer(ctx context.Context, method, path string, body []byte) (*http.Response, error) {
 	for try := 1; ; try++ {
 		resp, err := c.whole(ctx, method, path, body)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		wait, asked := retryAfter(resp)
 		if !asked || try == maxTries {
-			return decodeAnswer(resp, out)
+			return resp, nil
 		}
-		_ = resp.Body.Close()
 		fmt.Fprintf(c.progress, "waiting for %s: the federation takes fewer requests than this operator sends\n", wait)
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
+			return nil, ctx.Err()
 		case <-c.clock.After(wait):
 		}
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"errors"
@@ -28,6 +29,22 @@ func decodeAnswer(resp *http.Response, out any) error {
 		return fmt.Errorf("the answer is not what this version expects: %w", err)
 	}
 	return nil
+}
+
+// into returns a function that reads what a call of the API's client has answered.
+func into(out any) func(*http.Response, error) error {
+	return func(resp *http.Response, err error) error {
+		if err != nil {
+			return err
+		}
+		return decodeAnswer(resp, out)
+	}
+}
+
+// asJSON is a request's body and its type.
+func asJSON(v any) (contentType string, body io.Reader, err error) {
+	text, err := json.Marshal(v)
+	return "application/json", bytes.NewReader(text), err
 }
 
 // answerError is a problem (RFC 9457) as an operator reads it, with the exit code that belongs to its status.

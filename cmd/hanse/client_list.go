@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"net/url"
 	"strconv"
 )
@@ -30,8 +29,12 @@ func (c *client) list(ctx context.Context, k kind, query url.Values) ([]json.Raw
 		ask[name] = values
 	}
 	for {
+		resp, err := k.list(ctx, c.api(), withQuery(ask))
+		if err != nil {
+			return nil, err
+		}
 		var p page
-		if err := c.do(ctx, http.MethodGet, k.path+"?"+ask.Encode(), nil, &p); err != nil {
+		if err := decodeAnswer(resp, &p); err != nil {
 			return nil, err
 		}
 		items = append(items, p.Items...)

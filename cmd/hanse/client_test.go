@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	restapi "github.com/hanse-mesh/hanse/api/client"
 	"github.com/hanse-mesh/hanse/internal/clock"
 )
 
@@ -108,7 +109,7 @@ func TestAListIsReadToItsEnd(t *testing.T) {
 			t.Errorf("asked for %s", r.URL)
 		}
 	})
-	items, err := c.list(t.Context(), kind{path: "/v1/x"}, nil)
+	items, err := c.list(t.Context(), kind{list: listing((*restapi.Client).ListNodes)}, nil)
 	if err != nil || string(bytes.Join([][]byte{items[0], items[1]}, nil)) != `{"name":"a"}{"name":"b"}` {
 		t.Errorf("got %s, %v", items, err)
 	}
