@@ -37,7 +37,9 @@ diff -r "$scratch/api/gen" api/gen || stale
 go run ./deploy/openapi >"$scratch/openapi.json"
 diff "$scratch/openapi.json" api/openapi.json || stale
 go run ./deploy/openapi -client >"$scratch/openapi-client.json"
-go tool -modfile=tools/oapi.mod oapi-codegen -config api/client/oapi-codegen.yaml -o "$scratch/client.gen.go" "$scratch/openapi-client.json"
+# The place that the configuration names would win over the flag.
+sed "s|^output:.*|output: $scratch/client.gen.go|" api/client/oapi-codegen.yaml >"$scratch/oapi-codegen.yaml"
+go tool -modfile=tools/oapi.mod oapi-codegen -config "$scratch/oapi-codegen.yaml" "$scratch/openapi-client.json"
 diff "$scratch/client.gen.go" api/client/client.gen.go || stale
 
 step "import rules and package comments"
