@@ -91,19 +91,20 @@ func TestAContinueIsGoodForItsOwnListOnly(t *testing.T) {
 func TestParametersSayOneThing(t *testing.T) {
 	g := newGroup(t)
 	for query, says := range map[string]string{
-		"limit=0":              "query.limit",
-		"limit=1001":           "query.limit",
-		"limit=ten":            "query.limit",
-		"limit=":               "query.limit",
-		"limit=1.0":            "query.limit",
-		"limit=%2B1":           "query.limit",
-		"limit=1&limit=2":      "more than once",
-		"lmit=3":               "or give one of consistent, continue, limit, selector",
-		"a=%zz":                "percent",
-		"continue=%20":         "query.continue",
-		"selector=%7Ba":        "query.selector",
-		"dryRun=true":          "query.dryRun",
-		"selector=a%3Db%2C%2C": "query.selector",
+		"limit=0":                   "query.limit",
+		"limit=1001":                "query.limit",
+		"limit=9223372036854775808": "query.limit",
+		"limit=ten":                 "query.limit",
+		"limit=":                    "query.limit",
+		"limit=1.0":                 "query.limit",
+		"limit=%2B1":                "query.limit",
+		"limit=1&limit=2":           "more than once",
+		"lmit=3":                    "or give one of consistent, continue, limit, selector",
+		"a=%zz":                     "percent",
+		"continue=%20":              "query.continue",
+		"selector=%7Ba":             "query.selector",
+		"dryRun=true":               "query.dryRun",
+		"selector=a%3Db%2C%2C":      "query.selector",
 	} {
 		t.Run(query, func(t *testing.T) {
 			a := g.do("lead", http.MethodGet, "/v1/export-rules?"+query, "")

@@ -20,7 +20,7 @@ type NameInPath struct {
 
 // SelectorOption chooses documents by their labels.
 type SelectorOption struct {
-	Selector string `query:"selector" maxLength:"1024" pattern:"^[-!=,A-Za-z0-9_./ ]*$" doc:"Terms that must all hold for the labels: name=value, name!=value, name, !name" example:"hanse.dev/set=shop"`
+	Selector string `query:"selector" maxLength:"1024" pattern:"^((!?([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?|([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?(=|==|!=)([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?)(,(!?([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?|([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?(=|==|!=)([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?))*)?$" patternDescription:"terms such as a=b,c!=d,e,!f" doc:"Terms that must all hold for the labels: name=value, name!=value, name, !name" example:"hanse.dev/set=shop"`
 }
 
 // tagged is one object with the version that If-Match takes.

@@ -130,7 +130,9 @@ func documentFault(at string, err error) *Fault {
 	f := &Fault{Location: at, Message: text}
 	for _, form := range []*regexp.Regexp{fieldBeforeColon, fieldAsSubject} {
 		if m := form.FindStringSubmatch(text); m != nil {
-			f.Location, f.Message = at+"."+m[1], m[2]
+			if f.Location = at + "." + m[1]; !strings.HasPrefix(m[2], "and ") {
+				f.Message = m[2]
+			}
 			break
 		}
 	}

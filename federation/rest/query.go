@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -60,7 +61,13 @@ func parametersText(known map[string]*huma.Schema) string {
 	return "remove it, or give one of " + strings.Join(slices.Sorted(maps.Keys(known)), ", ")
 }
 
-var integerForm = regexp.MustCompile(`^-?(0|[1-9][0-9]{0,18})$`)
+var integerForm = regexp.MustCompile(`^-?(0|[1-9][0-9]*)$`)
+
+// isInteger takes what the description calls an integer: of 64 bits, with a sign.
+func isInteger(text string) bool {
+	_, err := strconv.ParseInt(text, 10, 64)
+	return err == nil && integerForm.MatchString(text)
+}
 
 // parameterFault says what is wrong with the form of a parameter; its value is checked by the library.
 func parameterFault(s *huma.Schema, values []string) *Fault {
@@ -71,7 +78,7 @@ func parameterFault(s *huma.Schema, values []string) *Fault {
 		return &Fault{Message: "stands more than once", Remedy: "give it one value"}
 	case s.Type == huma.TypeBoolean && values[0] != "true" && values[0] != "false":
 		return &Fault{Message: "is neither true nor false", Remedy: "give one of the two"}
-	case s.Type == huma.TypeInteger && !integerForm.MatchString(values[0]):
+	case s.Type == huma.TypeInteger && !isInteger(values[0]):
 		return &Fault{Message: "is not a whole number", Remedy: "write it in decimal digits"}
 	case values[0] == "" && (s.Format != "" || s.MinLength != nil || len(s.Enum) > 0):
 		return &Fault{Message: "is empty", Remedy: "give it a value or leave it out"}
