@@ -35,7 +35,11 @@ func TestFuzz(t *testing.T) {
 	leader := f.waitLeader(ctx)
 	f.seed(ctx, leader)
 	report := filepath.Join(f.dir, "report")
-	cmd := exec.CommandContext(ctx, tool, "run", "https://"+leader.rest+"/openapi.json",
+	config, err := filepath.Abs(filepath.Join("testdata", "schemathesis.toml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(ctx, tool, "--config-file", config, "run", "https://"+leader.rest+"/openapi.json",
 		"--url", "https://"+leader.rest, "--tls-verify", "false",
 		"--header", "Authorization: Bearer "+f.operator,
 		"--checks", "all", "--phases", "examples,coverage,fuzzing,stateful",
