@@ -42,7 +42,7 @@ func TestFuzz(t *testing.T) {
 	cmd := exec.CommandContext(ctx, tool, "--config-file", config, "run", "https://"+leader.rest+"/openapi.json",
 		"--url", "https://"+leader.rest, "--tls-verify", "false",
 		"--header", "Authorization: Bearer "+f.operator,
-		"--checks", "all", "--phases", "examples,coverage,fuzzing,stateful",
+		"--phases", "examples,coverage,fuzzing,stateful",
 		"--max-examples", cmp.Or(os.Getenv(examplesVariable), fewExamples),
 		"--request-timeout", "10", "--seed", "1", "--no-color", "--workers", "2", "--continue-on-failure",
 		"--report", "junit", "--report-dir", report, "--suppress-health-check", "all", "--warnings", "off",
