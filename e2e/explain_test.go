@@ -154,7 +154,7 @@ func (f *federation) explained(n *node, eu *site) {
 		if err := json.Unmarshal([]byte(text), &e); err != nil {
 			f.t.Fatalf("%v: %s", err, text)
 		}
-		if len(e.Priorities) == 0 || e.InForce == nil || e.InForce.Acknowledged < e.InForce.Derived || e.Index == 0 {
+		if len(e.Priorities) == 0 || e.InForce == nil || e.InForce.Acknowledged < e.InForce.Derived || !e.InForce.Newest || e.Index == 0 {
 			f.t.Errorf("explained: %s", text)
 		}
 	}

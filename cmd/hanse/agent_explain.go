@@ -63,7 +63,9 @@ func (a *agentParts) inForce(proxy string) *explain.InForce {
 		out.CertificateExpiresAt = &at
 	}
 	one := s.of(r, derived)
-	if out.Acknowledged = one.Index; one.Index < derived {
+	out.Acknowledged = one.Index
+	out.Newest = r.Acknowledged == nil && one.Index == derived || r.Acknowledged != nil && a.publisher.Newest(proxy, *r.Acknowledged)
+	if one.Index < derived || !out.Newest {
 		out.Reason = one.Reason
 	}
 	return out

@@ -19,7 +19,7 @@ func printExplanation(w io.Writer, e explain.Explanation) {
 		port = fmt.Sprintf(" port %d/%s", e.Port.Number, e.Port.Protocol)
 	}
 	fmt.Fprintf(w, "%s (%s) calls %s%s: state index %d\n", client, e.Locality, e.Host, port, e.Index)
-	fmt.Fprintf(w, "%s\n", e.Summary)
+	fmt.Fprintln(w, strings.Map(printable, e.Summary))
 	for _, l := range e.Elsewhere {
 		fmt.Fprintf(w, "callers in %s go elsewhere: %s\n", l.Locality, explain.SharesText(l.Shares))
 	}
@@ -49,14 +49,14 @@ func whatIfLines(list []explain.WhatIf) []string {
 	return out
 }
 
-// section prints a heading and its lines; nothing when there are none.
+// section prints a heading and its lines; nothing when there are none. What others say does not reach the terminal as it is.
 func section(w io.Writer, name string, lines []string) {
 	if len(lines) == 0 {
 		return
 	}
 	fmt.Fprintf(w, "\n%s\n", name)
 	for _, l := range lines {
-		fmt.Fprintf(w, "  %s\n", l)
+		fmt.Fprintf(w, "  %s\n", strings.Map(printable, l))
 	}
 }
 
@@ -108,10 +108,10 @@ func inForceLines(e explain.Explanation) []string {
 	switch {
 	case !f.Connected:
 		out = append(out, "the proxy is not connected to its agent")
-	case f.Acknowledged >= f.Derived && len(f.Nacks) == 0:
+	case f.Acknowledged >= f.Derived && f.Newest && len(f.Nacks) == 0:
 		out = append(out, fmt.Sprintf("yes: the proxy's Envoy has acknowledged everything up to index %d", f.Acknowledged))
 	default:
-		out = append(out, fmt.Sprintf("not all: the proxy's Envoy has acknowledged everything up to index %d of %d", f.Acknowledged, f.Derived))
+		out = append(out, fmt.Sprintf("not all: the proxy's Envoy has acknowledged everything up to index %d of %d, and not the newest configuration", f.Acknowledged, f.Derived))
 		if f.Reason != "" {
 			out = append(out, f.Reason)
 		}

@@ -56,6 +56,8 @@ type InForce struct {
 	// Envoy is known to have all that follows from it.
 	Derived      uint64 `json:"derived"`
 	Acknowledged uint64 `json:"acknowledged"`
+	// Newest is whether its Envoy has the newest configuration there is: not all changes are the federation's.
+	Newest bool `json:"newest"`
 	// Reason is why the Envoy does not follow; empty when it does.
 	Reason string       `json:"reason,omitempty"`
 	Nacks  []model.Nack `json:"nacks,omitempty"`

@@ -58,10 +58,12 @@ var scenarios = map[string]struct {
 		in.InForce.CertificateExpiresAt = &ended
 	}, "the certificate of proxy web-1 ended at 2026-03-01T11:59:00Z", "calls go to eu"},
 	"nack": {func(in *Input, _ *Question) {
-		in.InForce.Acknowledged = 40
+		in.InForce.Acknowledged, in.InForce.Newest = 40, false
 		in.InForce.Nacks = []model.Nack{{TypeURL: "type/Cluster", Reason: "no such field", At: noon}}
 	}, "refuses a part of its configuration and keeps the last good one: no such field", ""},
-	"behind": {func(in *Input, _ *Question) { in.InForce.Acknowledged, in.InForce.Reason = 40, "its Envoy is slow" },
+	"behind": {func(in *Input, _ *Question) {
+		in.InForce.Acknowledged, in.InForce.Newest, in.InForce.Reason = 40, false, "its Envoy is slow"
+	},
 		"proxy web-1 does not follow yet what is said here: its Envoy is slow", ""},
 	"gateway unreachable": {func(in *Input, _ *Question) {
 		in.Facts.Gateways["us"][0].Reach = route.ReachBad

@@ -48,7 +48,7 @@ func (x *explainer) callerProblems() []string {
 	for _, n := range f.Nacks {
 		out = append(out, fmt.Sprintf("the Envoy of proxy %s refuses a part of its configuration and keeps the last good one: %s", x.q.Proxy, n.Reason))
 	}
-	if f.Connected && len(f.Nacks) == 0 && f.Acknowledged < f.Derived {
+	if f.Connected && len(f.Nacks) == 0 && (f.Acknowledged < f.Derived || !f.Newest) {
 		out = append(out, fmt.Sprintf("proxy %s does not follow yet what is said here: %s", x.q.Proxy, f.Reason))
 	}
 	return out

@@ -72,7 +72,7 @@ func world() (Input, Question) {
 		Gateways: []model.GatewayFinding{
 			finding("asia", "gw", "198.51.100.1:15443"), finding("us", "gw-1", "192.0.2.1:15443"), finding("us", "gw-2", "192.0.2.2:15443"),
 		},
-		InForce: &InForce{Connected: true, Derived: 42, Acknowledged: 42, CertificateExpiresAt: &expiry},
+		InForce: &InForce{Connected: true, Derived: 42, Acknowledged: 42, Newest: true, CertificateExpiresAt: &expiry},
 		Now:     noon,
 	}, Question{Proxy: "web-1", Service: pay}
 }

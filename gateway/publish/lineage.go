@@ -36,6 +36,12 @@ func (l lineage) confirm(index uint64) lineage {
 	return lineage{next}
 }
 
+// newest reports whether a digest is the newest set's.
+func (l lineage) newest(digest string) bool {
+	n := len(l.sets)
+	return n > 0 && l.sets[n-1].digest == digest
+}
+
 // restart forgets all but the newest set, which follows from the state of an index: the federation's log has begun anew.
 func (l lineage) restart(index uint64) lineage {
 	n := len(l.sets)

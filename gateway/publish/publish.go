@@ -118,6 +118,14 @@ func (p *Publisher) Acknowledged(class, digest string) (index uint64, ok bool) {
 	return w.sets.index(digest)
 }
 
+// Newest reports whether a set, by its digest, is what the class was given last.
+func (p *Publisher) Newest(class, digest string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	w, watched := p.watched[class]
+	return watched && w.sets.newest(digest)
+}
+
 // Problems returns what of the current snapshot could not be offered to a watched class.
 func (p *Publisher) Problems(class string) []xds.Problem {
 	p.mu.Lock()

@@ -256,6 +256,9 @@ func TestWhichStateASetFollowsFrom(t *testing.T) {
 	follows("w", "1", 6, true)
 	follows("w", "2", 8, true)
 	follows("idle", "1", 8, true)
+	if r.p.Newest("w", set("1")) || !r.p.Newest("w", set("2")) || !r.p.Newest("idle", set("1")) || r.p.Newest("nobody", set("1")) {
+		t.Error("which set is the newest is not known")
+	}
 	// A federation that was restored counts anew.
 	r.at(3, "3")
 	follows("w", "3", 3, true)

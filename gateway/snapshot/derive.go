@@ -8,13 +8,10 @@ import (
 // Derivation is what Build derives one service port from, for the callers of one locality.
 type Derivation struct {
 	Port model.Port
-	SNI  string
 	// Own are this cluster's workloads that serve the port, by ID.
 	Own []model.Workload
 	// Request is what the port's assignment follows from: route.Assign of it is what a snapshot holds.
 	Request route.Request
-	// Identities are the SPIFFE IDs that servers of the service may present in any cluster, sorted.
-	Identities []string
 }
 
 // Derive returns what Build derives the ports of a service from, for callers of one locality, in the order in which the ports were claimed,
@@ -29,7 +26,7 @@ func Derive(in Inputs, service model.ServiceKey, from model.Locality) (ports []D
 	b.after.routes.localities = []model.Locality{from}
 	request := b.requests(service)[0]
 	for _, c := range s.claims {
-		d := Derivation{Port: c.port, SNI: model.PassthroughSNI(service, c.port.Number), Request: request, Identities: b.identities(s)}
+		d := Derivation{Port: c.port, Request: request}
 		d.Request.Local, d.Request.Remote = localEndpoints(c.own), c.remote
 		for _, w := range c.own {
 			d.Own = append(d.Own, *w)
