@@ -101,7 +101,8 @@ func (s *service) credentialOf(r *http.Request) (credential, error) {
 
 func (s *service) byToken(t token.Token) credential {
 	return credential{
-		digest: sha256.Sum256([]byte(t.ID + " " + t.Secret)),
+		digest:  sha256.Sum256([]byte(t.ID + " " + t.Secret)),
+		passage: travels,
 		check: func(_ context.Context, v *state.View) (access.Caller, error) {
 			held, err := v.CheckToken(t.ID, token.Hash(t.Secret), model.TokenOperator, s.Clock.Now())
 			if err != nil {
@@ -119,7 +120,8 @@ func (s *service) byToken(t token.Token) credential {
 // byProvider gives the bearer of a JWT what the bindings give to any of those that it names: more than one provider may accept it.
 func (s *service) byProvider(text string) credential {
 	return credential{
-		digest: sha256.Sum256([]byte(text)),
+		digest:  sha256.Sum256([]byte(text)),
+		passage: travels,
 		check: func(ctx context.Context, v *state.View) (access.Caller, error) {
 			ids, err := s.Providers.Check(ctx, text, v.ProviderList())
 			if err != nil {
