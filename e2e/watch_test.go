@@ -4,7 +4,9 @@ package e2e
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -48,6 +50,7 @@ func TestWatchesMissNothing(t *testing.T) {
 	r := watchRun{f: f, watchers: w, writers: &writers{t: t, ledger: newLedger(), pause: watchPause}}
 	r.writers.acknowledged = r.acknowledge
 	r.writers.start(ctx, f, watchWriters, seed)
+	r.writers.group.Go(func() { r.writeSets(ctx) })
 
 	sleep(ctx, calm)
 	quiet := len(r.acks())
@@ -126,6 +129,40 @@ func (r *watchRun) untilMore(ctx context.Context, more int) {
 	})
 }
 
+// setSize is how many documents a set has: what changes them all is one entry of the log, and they have one index.
+const setSize = 4
+
+// writeSets writes one set of documents again and again until the writers stop.
+func (r *watchRun) writeSets(ctx context.Context) {
+	random := rand.New(rand.NewPCG(0, 0))
+	for n := 0; ; n++ {
+		select {
+		case <-r.writers.stopped:
+			return
+		default:
+		}
+		value := fmt.Sprint("set-v", n)
+		set := rest.Apply{}
+		for i := range setSize {
+			set.Documents = append(set.Documents, fmt.Appendf(nil,
+				`{"kind":"FailoverPolicy","name":"set-%d","spec":{"failover":[{"from":"a","to":[%q]}]}}`, i, value))
+		}
+		reply, err := r.writers.pick(r.f, random).api.do(ctx, http.MethodPost, "/v1/apply", set)
+		var applied rest.Applied
+		if err == nil && reply.status == http.StatusOK {
+			err = json.Unmarshal(reply.body, &applied)
+		}
+		for _, result := range applied.Results {
+			r.acknowledge(result.Name, value, applied.Index)
+		}
+		if err == nil && reply.status != http.StatusOK && reply.status != http.StatusServiceUnavailable {
+			r.f.t.Errorf("a set: %d %.300s", reply.status, reply.body)
+			return
+		}
+		sleep(ctx, 5*watchPause)
+	}
+}
+
 // fill writes so many bulky documents, through other nodes than the one that is out.
 func (r *watchRun) fill(ctx context.Context, count int, out *node) {
 	r.f.t.Helper()
@@ -142,7 +179,7 @@ func (r *watchRun) fill(ctx context.Context, count int, out *node) {
 				spec := spec
 				spec.To = []string{fmt.Sprint("c", n)}
 				for {
-					reply, err := node.api.do(ctx, http.MethodPut, fmt.Sprint("/v1/export-rules/bulk", n%2), spec)
+					reply, err := node.api.do(ctx, http.MethodPut, fmt.Sprint("/v1/export-rules/bulk", n%2), rest.ExportRule{Spec: spec})
 					if err == nil && reply.status == http.StatusOK || ctx.Err() != nil {
 						break
 					}

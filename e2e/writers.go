@@ -40,9 +40,11 @@ type writers struct {
 	// acknowledged is called after each acknowledged write. It may be nil.
 	acknowledged func(name, value string, index uint64)
 	// avoid is a node that no write goes through, if there is one: at a frozen one each would wait for its end.
-	avoid  atomic.Pointer[node]
-	cancel context.CancelFunc
-	group  sync.WaitGroup
+	avoid atomic.Pointer[node]
+	// stopped is closed when the writers are to stop.
+	stopped <-chan struct{}
+	cancel  context.CancelFunc
+	group   sync.WaitGroup
 }
 
 func startWriters(t *testing.T, ctx context.Context, f *federation, seed uint64) *writers {
@@ -53,6 +55,7 @@ func startWriters(t *testing.T, ctx context.Context, f *federation, seed uint64)
 
 func (w *writers) start(ctx context.Context, f *federation, count int, seed uint64) {
 	ctx, w.cancel = context.WithCancel(ctx)
+	w.stopped = ctx.Done()
 	w.t.Cleanup(w.stop)
 	for i := range count {
 		w.group.Go(func() { w.write(ctx, f, i, rand.New(rand.NewPCG(seed, uint64(i)))) })

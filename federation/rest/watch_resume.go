@@ -10,8 +10,12 @@ import (
 	"github.com/hanse-mesh/hanse/federation/state"
 )
 
-// aheadPatience is how long a watch waits for a node whose state is older than what the client has seen: some heartbeats.
-const aheadPatience = 3 * time.Second
+const (
+	// aheadPatience is how long a watch waits for a node whose state is older than what the client has seen: some heartbeats.
+	aheadPatience = 3 * time.Second
+	// inTouch is how lately a node that does not lag has heard from its leader. A leader that the others have left stops within that time.
+	inTouch = time.Second
+)
 
 // canResume waits until this node has seen what the client has, and refuses when it does not remember what came next.
 func (s *service) canResume(ctx context.Context, w *watcher) error {
@@ -55,6 +59,10 @@ func (s *service) await(ctx context.Context, index uint64) (*state.View, error) 
 		select {
 		case <-changed:
 		case <-patience.C():
+			if age, known := s.Live.Age(); known && age <= inTouch {
+				// It has heard from its leader until now and not of that index: there is none.
+				return nil, errGone(whole(index))
+			}
 			return nil, unavailable("this node has not seen what you have seen yet; try again, or ask another node")
 		case <-s.stopping:
 			return nil, unavailable("this node is stopping; ask another node")

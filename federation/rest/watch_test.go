@@ -201,6 +201,7 @@ func TestWatchAtANodeThatLags(t *testing.T) {
 		}
 	}
 	ask()
+	g.live.age = 2 * time.Second
 	g.clock.Advance(3 * time.Second)
 	late := (<-ended).answer(t).problem(http.StatusServiceUnavailable, "ask another node")
 	if got := late.header.Get("Retry-After"); got == "" {
@@ -222,6 +223,16 @@ func TestWatchFromAnotherWorld(t *testing.T) {
 	}
 	g.barrierErr = fmt.Errorf("no quorum")
 	g.once("lead", "?after=1000").answer(t).problem(http.StatusServiceUnavailable)
+
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	ended := make(chan *wire)
+	go func() { ended <- g.once("follow", "?after=1000") }()
+	if err := g.clock.BlockUntil(ctx, 1); err != nil {
+		t.Fatal(err)
+	}
+	g.clock.Advance(3 * time.Second)
+	(<-ended).answer(t).problem(http.StatusGone)
 }
 
 func TestWatchEndsWithTheCallersRights(t *testing.T) {
