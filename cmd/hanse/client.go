@@ -11,7 +11,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"strconv"
 	"time"
 
 	restapi "github.com/hanse-mesh/hanse/api/client"
@@ -20,14 +19,8 @@ import (
 	"github.com/hanse-mesh/hanse/trust/identity"
 )
 
-const (
-	// maxAnswer bounds an answer in bytes.
-	maxAnswer = 64 << 20
-	// tellAfter is how long a command waits in silence.
-	tellAfter = 2 * time.Second
-	// maxRetryAfter is the longest wait that a node may ask for, maxTries how often it may ask.
-	maxRetryAfter, maxTries = 30 * time.Second, 3
-)
+// maxAnswer bounds an answer in bytes.
+const maxAnswer = 64 << 20
 
 // client talks to the REST API of whichever federation node answers first. It is safe for concurrent use.
 type client struct {
@@ -130,13 +123,6 @@ func (c *client) answer(ctx context.Context, method, path string, body []byte) (
 	}
 }
 
-// retryAfter reports how long a node that takes no more requests for now asks to wait (RFC 6585, 4).
-func retryAfter(resp *http.Response) (time.Duration, bool) {
-	seconds, err := strconv.Atoi(resp.Header.Get("Retry-After"))
-	wait := time.Duration(seconds) * time.Second
-	return wait, err == nil && resp.StatusCode == http.StatusTooManyRequests && wait > 0 && wait <= maxRetryAfter
-}
-
 // whole sends a request and reads its answer to the end.
 func (c *client) whole(ctx context.Context, method, path string, body []byte) (*http.Response, error) {
 	defer c.tell("an answer")()
@@ -184,22 +170,6 @@ func (c *client) send(ctx context.Context, by *http.Client, method, path string,
 		return resp, nil
 	}
 	return nil, codedError{exitUnavailable, fmt.Errorf("no federation node answers: %w", errors.Join(unreachable...))}
-}
-
-// tell says what is waited for when it takes long. The function that it returns ends that; nothing is said afterwards.
-func (c *client) tell(what string) (stop func()) {
-	timer := c.clock.NewTimer(tellAfter)
-	over, done := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(done)
-		defer timer.Stop()
-		select {
-		case <-over:
-		case <-timer.C():
-			fmt.Fprintf(c.progress, "waiting for %s …\n", what)
-		}
-	}()
-	return func() { close(over); <-done }
 }
 
 // innermost drops the method and address that net/http repeats around its errors.
