@@ -36,7 +36,7 @@ func page[T any](items []T, key func(T) string, p PageOptions, list string, filt
 	if p.Continue != "" {
 		last, ok := openContinue(p.Continue, scope)
 		if !ok {
-			return List[T]{}, newProblem(http.StatusBadRequest, "", &Fault{
+			return List[T]{}, newProblem(http.StatusUnprocessableEntity, "", &Fault{
 				Location: "query.continue", Message: "is damaged, or of a list with other filters", Remedy: "leave it out to begin again",
 			})
 		}

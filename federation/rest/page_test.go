@@ -82,7 +82,7 @@ func TestAContinueIsGoodForItsOwnListOnly(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			a := g.do("lead", http.MethodGet, target, "")
 			a.t = t
-			a.problem(http.StatusBadRequest, "query.continue")
+			a.problem(http.StatusUnprocessableEntity, "query.continue")
 		})
 	}
 }
