@@ -856,6 +856,7 @@ type InForce struct {
 	Connected            bool      `json:"connected"`
 	Derived              int64     `json:"derived"`
 	Nacks                []Nack    `json:"nacks,omitempty"`
+	Newest               bool      `json:"newest"`
 	Reason               string    `json:"reason,omitempty"`
 }
 
