@@ -76,11 +76,13 @@ type follower struct {
 	pause backoff.Backoff
 	// lost is since when no node has told anything; zero while one does.
 	lost time.Time
+	// said is what was told last of why nobody does.
+	said string
 }
 
 func (f *follower) take(e change) error {
 	f.pause.Reset()
-	f.lost = time.Time{}
+	f.lost, f.said = time.Time{}, ""
 	if e.id != "" {
 		f.query.Set("after", e.id)
 	}
@@ -103,7 +105,10 @@ func (f *follower) settle(ctx context.Context, err error) error {
 	case now.Sub(f.lost) > f.timeout:
 		return codedError{exitUnavailable, err}
 	}
-	fmt.Fprintf(f.progress, "waiting for a node to go on: %v\n", err)
+	if text := err.Error(); text != f.said {
+		f.said = text
+		fmt.Fprintf(f.progress, "waiting for a node to go on: %s\n", text)
+	}
 	return nil
 }
 
