@@ -44,7 +44,7 @@ func TestFuzz(t *testing.T) {
 		"--header", "Authorization: Bearer "+f.operator,
 		"--phases", "examples,coverage,fuzzing,stateful",
 		"--max-examples", cmp.Or(os.Getenv(examplesVariable), fewExamples),
-		"--request-timeout", "10", "--seed", "1", "--no-color", "--workers", "2", "--continue-on-failure",
+		"--request-timeout", "10", "--seed", "1", "--no-color", "--workers", "1", "--continue-on-failure",
 		"--report", "junit", "--report-dir", report, "--suppress-health-check", "all", "--warnings", "off",
 		// The stream of a watch does not end: it has tests of its own.
 		"--exclude-path", "/v1/watch",
