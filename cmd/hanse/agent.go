@@ -15,7 +15,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hanse-mesh/hanse/api/model"
-	"github.com/hanse-mesh/hanse/internal/clock"
 	"github.com/hanse-mesh/hanse/internal/run"
 	"github.com/hanse-mesh/hanse/trust/identity"
 	"github.com/hanse-mesh/hanse/trust/token"
@@ -98,7 +97,7 @@ func runAgent(ctx context.Context, o agentOptions, logger *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	a := &agentParts{opts: o, clock: clock.Real{}, logger: logger, registry: newRegistry()}
+	a := &agentParts{opts: o, clock: machineClock(), logger: logger, registry: newRegistry()}
 	if err := a.becomeMember(ctx); err != nil {
 		return err
 	}

@@ -96,7 +96,7 @@ func runServer(ctx context.Context, opts serverOptions, logger *slog.Logger) err
 	if err != nil {
 		return err
 	}
-	p := &serverParts{opts: opts, node: node, clock: clock.Real{}, logger: logger, registry: newRegistry()}
+	p := &serverParts{opts: opts, node: node, clock: machineClock(), logger: logger, registry: newRegistry()}
 	if err := p.becomeNode(ctx); err != nil {
 		return err
 	}
