@@ -1248,6 +1248,7 @@ type Status struct {
 	Leader              string        `json:"leader,omitempty"`
 	Node                string        `json:"node"`
 	Nodes               []NodeView    `json:"nodes"`
+	Now                 time.Time     `json:"now"`
 	OutageBudgetSeconds float64       `json:"outageBudgetSeconds,omitempty"`
 	Problems            []string      `json:"problems"`
 	Services            int64         `json:"services"`

@@ -158,13 +158,17 @@ func (c *siteCore) avoided() []string {
 		case verdict.Judge(p.State, voices).State == verdict.Bad:
 			out = append(out, unreachableText(p, voices))
 		case p.Degraded:
-			out = append(out, fmt.Sprintf("the path to gateway %s of %s at %s port %d is degraded: calls go elsewhere where they can", p.Gateway, p.Cluster, p.Address, p.Port))
+			out = append(out, degradedText(p))
 		}
 	}
 	if more := len(out) - maxAvoided; more > 0 {
 		out = append(out[:maxAvoided], fmt.Sprintf("… and %d more gateways are avoided", more))
 	}
 	return out
+}
+
+func degradedText(p probe.Point) string {
+	return fmt.Sprintf("the path to gateway %s of %s at %s port %d is degraded: calls go elsewhere where they can", p.Gateway, p.Cluster, p.Address, p.Port)
 }
 
 // unreachableText leaves out why the last probe failed: it changes with each, and every change would be published.

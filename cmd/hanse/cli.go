@@ -7,7 +7,7 @@ import (
 // newOperatorCommands returns what an operator runs against a federation's REST API.
 func newOperatorCommands(opts *operatorOptions) []*cobra.Command {
 	read := []*cobra.Command{
-		newStatusCommand(opts), newGetCommand(opts), newDescribeCommand(opts), newEventsCommand(opts), newExplainCommand(opts), newWaitCommand(opts),
+		newStatusCommand(opts), newGetCommand(opts), newDescribeCommand(opts), newEventsCommand(opts), newExplainCommand(opts), newWaitCommand(opts), newCheckCommand(opts),
 	}
 	write := []*cobra.Command{
 		newApplyCommand(opts), newDiffCommand(opts), newDeleteCommand(opts), newLeaveCommand(opts),

@@ -183,6 +183,8 @@ var (
 	serialPattern = regexp.MustCompile(`SERIALNUMBER=[0-9a-f]+`)
 	sha256Pattern = regexp.MustCompile(`\b[0-9a-f]{64}\b`)
 	goPattern     = regexp.MustCompile(`go1\.[0-9.]+[^\s",]*`)
+	apartPattern  = regexp.MustCompile(`\S+ behind the nodes' clocks`)
+	askedPattern  = regexp.MustCompile(`("federation": "acme",\s+"at": )"[^"]+"`)
 	platform      = regexp.MustCompile(`linux/[a-z0-9]+`)
 )
 
@@ -191,6 +193,8 @@ func (s *session) masked(text string) string {
 	text = sha256Pattern.ReplaceAllString(text, "SHA256")
 	text = serialPattern.ReplaceAllString(text, "SERIALNUMBER=N")
 	text = goPattern.ReplaceAllString(text, "GO")
+	text = apartPattern.ReplaceAllString(text, "YEARS behind the nodes' clocks")
+	text = askedPattern.ReplaceAllString(text, `${1}"NOW"`)
 	text = platform.ReplaceAllString(text, "PLATFORM")
 	return strings.NewReplacer(s.home, "HOME", s.socket, "SOCKET", s.agent, "AGENT", s.proxy, "PROXY").Replace(text)
 }

@@ -22,6 +22,9 @@ import (
 // maxAnswer bounds an answer in bytes.
 const maxAnswer = 64 << 20
 
+// socketNode stands for the node behind a socket.
+const socketNode = "http://node"
+
 // client talks to the REST API of whichever federation node answers first. It is safe for concurrent use.
 type client struct {
 	// nodes are the URLs to try, in this order.
@@ -48,7 +51,7 @@ func (o *operatorOptions) client() (*client, error) {
 	dialer := &net.Dialer{Timeout: 3 * time.Second}
 	c.http, c.streams = &http.Client{Transport: transport, Timeout: o.timeout}, &http.Client{Transport: transport}
 	if w.socket != "" {
-		c.nodes = []string{"http://node"}
+		c.nodes = []string{socketNode}
 		transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
 			conn, err := dialer.DialContext(ctx, "unix", w.socket)
 			if err != nil {

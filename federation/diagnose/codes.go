@@ -63,7 +63,7 @@ var kinds = []kind{
 var (
 	noLeader       = kind{"no-leader", Error, Nodes, "start the nodes that are down until a majority of the voters is up; calls go on meanwhile, changes do not"}
 	leaderDisputed = kind{"leader-disputed", Warning, Nodes, "ask again in some seconds; if it stays, look at the network between the nodes' Raft ports"}
-	nodeDead       = kind{"node-dead", Error, Nodes, "start it, or look at the network to its gossip port (7703 by default, TCP and UDP)"}
+	nodeDead       = kind{"node-dead", Error, Nodes, "start it, or look at the network to its gossip port (7703 by default, TCP and UDP); if it is gone for good: 'hanse node remove NAME'"}
 	nodeBehind     = kind{"node-behind", Warning, Nodes, "look at its log and disk, and at the network between its Raft port and the leader's"}
 	quorumAtRisk   = kind{"quorum-at-risk", Error, Nodes, "start the dead voters now: with one more down nothing can be changed any more"}
 

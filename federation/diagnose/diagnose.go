@@ -138,8 +138,14 @@ func (d *diagnosis) unseen() {
 	}
 	for _, c := range r.Clusters.Value() {
 		about := []model.ClusterName{c.Name}
-		d.notSeen("agent/"+string(c.Name), c.Agent.Missing(), "whether its clock is right and its own certificates last", about)
-		d.notSeen("agent/"+string(c.Name)+"/gateways", c.Paths.Missing(), "which ways to other clusters' gateways are degraded, and why probes fail", about)
+		subject, clock, ways := "agent/"+string(c.Name), "whether its clock is right and its own certificates last", "which ways to other clusters' gateways are degraded, and why probes fail"
+		switch {
+		case !c.Agent.Had() && !c.Paths.Had():
+			d.notSeen(subject, c.Agent.Missing(), clock+"; "+ways, about)
+		default:
+			d.notSeen(subject, c.Agent.Missing(), clock, about)
+			d.notSeen(subject+"/gateways", c.Paths.Missing(), ways, about)
+		}
 	}
 }
 

@@ -14,19 +14,35 @@ func (d *diagnosis) services() {
 		subject := serviceSubject(s.Service)
 		d.portConflicts(subject, s)
 		for _, o := range s.Offers {
-			if len(o.Importers) == 0 && d.namesNoMember(s.Service, o.Cluster) {
-				d.add(nobodyMayCall, subject+"/"+string(o.Cluster), "is exported, but the rules that open it name no other member", []model.ClusterName{o.Cluster})
+			if len(o.Importers) == 0 && d.report.Exports.Had() {
+				d.closed(s.Service, o.Cluster)
 			}
 		}
 	}
 }
 
-// namesNoMember reports whether the rules that open a service do so to names only that no other member has. A rule for everybody waits for
-// members, and is no fault.
-func (d *diagnosis) namesNoMember(service model.ServiceKey, origin model.ClusterName) bool {
-	return d.report.Exports.Had() && !slices.ContainsFunc(d.report.Exports.Value(), func(r policy.ExportRule) bool {
-		return r.Spec.Opens(origin, service) && slices.Contains(r.Spec.To, policy.Any)
-	})
+// closed says why nobody may call what a cluster offers. A rule for everybody waits for members, and is no fault.
+func (d *diagnosis) closed(service model.ServiceKey, origin model.ClusterName) {
+	subject, clusters := serviceSubject(service)+"/"+string(origin), []model.ClusterName{origin}
+	opened := false
+	for _, r := range d.report.Exports.Value() {
+		if !r.Spec.Opens(origin, service) {
+			continue
+		}
+		if slices.Contains(r.Spec.To, policy.Any) {
+			return
+		}
+		opened = true
+	}
+	if opened {
+		d.add(nobodyMayCall, subject, "is exported, but the rules that open it name no other member", clusters)
+	} else {
+		d.add(exportRuleMissing, subject, noRule(origin), clusters)
+	}
+}
+
+func noRule(origin model.ClusterName) string {
+	return fmt.Sprintf("cluster %s offers it, but no export rule lets another cluster call it", origin)
 }
 
 func serviceSubject(k model.ServiceKey) string { return "service/" + k.Namespace + "/" + k.Name }

@@ -54,7 +54,7 @@ func (d *diagnosis) exportText(c Cluster, text string) bool {
 	said := "said by the agent of " + string(c.Name)
 	at := func(m []string) string { return serviceSubject(keyOf(m)) + "/" + string(c.Name) }
 	if m := ruleText.FindStringSubmatch(text); m != nil {
-		d.add(exportRuleMissing, at(m), fmt.Sprintf("cluster %s offers it, but no export rule lets another cluster call it", c.Name), about(c), said)
+		d.add(exportRuleMissing, at(m), noRule(c.Name), about(c), said)
 	} else if m := scopeText.FindStringSubmatch(text); m != nil {
 		d.add(namespaceClosed, at(m), "is not exported: "+m[3], about(c), said)
 	} else if m := workloadText.FindStringSubmatch(text); m != nil {

@@ -22,6 +22,8 @@ type Status struct {
 	Nodes      []NodeView    `json:"nodes"`
 	Clusters   []ClusterView `json:"clusters"`
 	Services   int           `json:"services"`
+	// Now is the clock of the node that answers.
+	Now time.Time `json:"now"`
 	// OutageBudgetSeconds is how long the data plane would go on if every node and agent were lost now: the time until the first
 	// certificate runs out. It is absent until a cluster has reported.
 	OutageBudgetSeconds *float64 `json:"outageBudgetSeconds,omitempty"`
@@ -42,7 +44,7 @@ func (s *service) status() Status {
 	services := s.services(nil)
 	st := Status{
 		Federation: v.Federation, Node: s.Node, Version: s.Version, Leader: leader, Index: v.Index,
-		Nodes: s.nodes(), Clusters: s.clusters(), Services: len(services), Problems: []string{},
+		Nodes: s.nodes(), Clusters: s.clusters(), Services: len(services), Now: s.Clock.Now().UTC(), Problems: []string{},
 	}
 	if leader == "" {
 		st.Problems = append(st.Problems, "no leader: policy and membership cannot change until a majority of the nodes is up")
