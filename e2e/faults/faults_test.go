@@ -5,10 +5,8 @@ package faults
 import (
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -17,14 +15,8 @@ import (
 	"github.com/hanse-mesh/hanse/federation/diagnose"
 )
 
-const sigterm = syscall.SIGTERM
-
-const (
-	// patience is how long a fault may take to be named, and its end to be believed.
-	patience = 30 * time.Second
-	// certificateLife is how long the certificates of ap's proxies count.
-	certificateLife = time.Minute
-)
+// patience is how long a fault may take to be named, and its end to be believed.
+const patience = 30 * time.Second
 
 func TestMain(m *testing.M) {
 	if os.Getenv(roleVariable) == "app" {
@@ -216,6 +208,3 @@ func (w *world) nodesAhead(d time.Duration) error {
 	}
 	return nil
 }
-
-// taken is a port that something else listens on.
-var taken net.Listener

@@ -38,6 +38,7 @@ func plants() []plant {
 // refused is a caller that wants a port which something else has.
 func refused() plant {
 	late := &proxy{name: "web-us-1", site: "us"}
+	var taken net.Listener
 	return plant{
 		name: "NACK", code: "nack", subject: "proxy/us/web-us-1", says: "ddress already in use",
 		explained: explanation{"us/web-us-1", "refuses a part of its configuration"},

@@ -9,8 +9,12 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 )
+
+// certificateLife is how long the certificates of ap's proxies count.
+const certificateLife = time.Minute
 
 // shopRule lets clusters call shop; failoverPolicy says where eu turns.
 func shopRule(namespace, to string) string {
@@ -187,7 +191,7 @@ func (w *world) startProxy(p *proxy) error {
 
 // stop ends a proxy in order, with its application: its site forgets it at once.
 func (w *world) stop(name string) error {
-	if err := w.fleet.Signal(name, sigterm); err != nil {
+	if err := w.fleet.Signal(name, syscall.SIGTERM); err != nil {
 		return err
 	}
 	select {
