@@ -116,7 +116,7 @@ func (o WriteOptions) expectations(v *state.View, on model.Ref) ([]state.Expecta
 	held := v.ModifiedAt(on)
 	switch {
 	case o.IfMatch != "" && o.IfNoneMatch != "":
-		return nil, huma.Error400BadRequest("If-Match and If-None-Match: give one of the two")
+		return nil, huma.Error412PreconditionFailed("If-Match and If-None-Match: no object exists and does not; give one of the two")
 	case o.IfNoneMatch == "*":
 		return []state.Expectation{{Ref: on}}, nil
 	case o.IfNoneMatch != "":
