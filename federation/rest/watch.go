@@ -11,7 +11,6 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"github.com/hanse-mesh/hanse/api/model"
-	"github.com/hanse-mesh/hanse/api/policy"
 	"github.com/hanse-mesh/hanse/federation/access"
 	"github.com/hanse-mesh/hanse/federation/state"
 )
@@ -138,10 +137,8 @@ func (in *watchInput) kinds(caller access.Caller) ([]string, error) {
 	return out, nil
 }
 
-// secret tells the kinds that only administrators see: who may do what.
-func secret(kind string) bool {
-	return kind == model.KindToken || kind == string(policy.KindRoleBinding) || kind == string(policy.KindIdentityProvider)
-}
+// secret tells the kind that only administrators see, as in lists: what credentials there are.
+func secret(kind string) bool { return kind == model.KindToken }
 
 // watchFilter is what of the state a watch is about.
 type watchFilter struct {
