@@ -1,7 +1,9 @@
 package model
 
 import (
+	"cmp"
 	"encoding/json"
+	"strings"
 	"time"
 )
 
@@ -21,6 +23,11 @@ type Ref struct {
 
 // String returns KIND/NAME.
 func (r Ref) String() string { return r.Kind + "/" + r.Name }
+
+// Compare orders by kind, then by name.
+func (r Ref) Compare(o Ref) int {
+	return cmp.Or(strings.Compare(r.Kind, o.Kind), strings.Compare(r.Name, o.Name))
+}
 
 // Actor is who asked for a write, as the node that took the request found out. The zero value is the federation itself.
 type Actor struct {

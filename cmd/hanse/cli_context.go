@@ -93,21 +93,7 @@ func newContextUseCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "use NAME", Short: "Use a context from now on", Example: "  hanse context use production",
 		Args: oneArg("the context's name, see 'hanse context list'"), ValidArgsFunction: completeContexts,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			held, err := loadContexts()
-			if err != nil {
-				return err
-			}
-			if _, err := held.find(args[0]); err != nil {
-				return err
-			}
-			held.Current = args[0]
-			if err := held.save(); err != nil {
-				return err
-			}
-			fmt.Fprintf(cmd.OutOrStdout(), "context %s is in use\n", args[0])
-			return nil
-		},
+		RunE: changeContext("is in use", func(held *contexts, name string) { held.Current = name }),
 	}
 }
 
@@ -182,23 +168,30 @@ func newContextDeleteCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "delete NAME", Short: "Forget a context; its files stay", Example: "  hanse context delete production",
 		Args: oneArg("the context's name, see 'hanse context list'"), ValidArgsFunction: completeContexts,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			held, err := loadContexts()
-			if err != nil {
-				return err
-			}
-			if _, err := held.find(args[0]); err != nil {
-				return err
-			}
-			delete(held.Contexts, args[0])
-			if held.Current == args[0] {
+		RunE: changeContext("is forgotten", func(held *contexts, name string) {
+			delete(held.Contexts, name)
+			if held.Current == name {
 				held.Current = ""
 			}
-			if err := held.save(); err != nil {
-				return err
-			}
-			fmt.Fprintf(cmd.OutOrStdout(), "context %s is forgotten\n", args[0])
-			return nil
-		},
+		}),
+	}
+}
+
+// changeContext changes the file on behalf of a context that stands in it, and says what the context is then.
+func changeContext(then string, change func(held *contexts, name string)) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		held, err := loadContexts()
+		if err != nil {
+			return err
+		}
+		if _, err := held.find(args[0]); err != nil {
+			return err
+		}
+		change(&held, args[0])
+		if err := held.save(); err != nil {
+			return err
+		}
+		fmt.Fprintf(cmd.OutOrStdout(), "context %s %s\n", args[0], then)
+		return nil
 	}
 }

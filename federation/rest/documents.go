@@ -190,9 +190,9 @@ func known(v *state.View, kind policy.Kind) []string {
 	case policy.KindFailoverPolicy:
 		return knownRegions(v)
 	case policy.KindExportRule:
-		return knownClusters(v)
+		return v.Names(model.KindCluster)
 	case policy.KindRoleBinding:
-		return sortedKeys(v.Providers)
+		return v.Names(string(policy.KindIdentityProvider))
 	}
 	return nil
 }
@@ -208,17 +208,6 @@ func knownRegions(v *state.View) []string {
 	}
 	slices.Sort(out)
 	return slices.Compact(out)
-}
-
-func knownClusters(v *state.View) []string { return sortedKeys(v.Clusters) }
-
-func sortedKeys[K ~string, V any](m map[K]V) []string {
-	out := make([]string, 0, len(m))
-	for k := range m {
-		out = append(out, string(k))
-	}
-	slices.Sort(out)
-	return out
 }
 
 // refuseDocument is the answer to documents with faults.

@@ -1,10 +1,9 @@
 package state
 
 import (
-	"cmp"
 	"encoding/json"
+	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/hanse-mesh/hanse/api/model"
@@ -47,17 +46,11 @@ func (v *View) Changes(after uint64) ([]Change, bool) {
 // Remembered is the index after which this node remembers all changes.
 func (v *View) Remembered() uint64 { return v.forgotten }
 
-// touched is an object that the present entry changes, with what it was before.
-type touched struct {
-	model.Ref
-	before json.RawMessage
-}
-
 // touch notes that the present entry changes an object; it is called before the change.
 func (s *State) touch(kind, name string) {
 	ref := model.Ref{Kind: kind, Name: name}
-	if !slices.ContainsFunc(s.touched, func(t touched) bool { return t.Ref == ref }) {
-		s.touched = append(s.touched, touched{ref, s.view.Object(ref)})
+	if _, noted := s.touched[ref]; !noted {
+		s.touched[ref] = s.view.Object(ref)
 	}
 }
 
@@ -82,21 +75,18 @@ func (v *View) ModifiedAt(ref model.Ref) uint64 {
 // record writes down what the present entry changed, by kind and name: the order must be the same on every node, as the audit log stands
 // in snapshots, and as who watches at one node may go on at another from the middle of an entry.
 func (s *State) record(index uint64, e Entry) {
-	slices.SortFunc(s.touched, func(a, b touched) int {
-		return cmp.Or(strings.Compare(a.Kind, b.Kind), strings.Compare(a.Name, b.Name))
-	})
 	m := own(s, modified, &s.view.Modified)
-	for _, t := range s.touched {
-		after := s.view.Object(t.Ref)
+	for _, ref := range slices.SortedFunc(maps.Keys(s.touched), model.Ref.Compare) {
+		after := s.view.Object(ref)
 		switch {
 		case after == nil:
-			delete(m, t.Ref)
-		case e.Version >= recorded || isPolicy(t.Kind):
-			m[t.Ref] = index
+			delete(m, ref)
+		case e.Version >= recorded || isPolicy(ref.Kind):
+			m[ref] = index
 		}
-		s.remember(Change{Index: index, At: e.At, Ref: t.Ref, Object: after})
+		s.remember(Change{Index: index, At: e.At, Ref: ref, Object: after})
 		if e.Actor != (model.Actor{}) {
-			s.audit(model.AuditEntry{Index: index, At: e.At, Actor: e.Actor, Ref: t.Ref, Before: t.before, After: after})
+			s.audit(model.AuditEntry{Index: index, At: e.At, Actor: e.Actor, Ref: ref, Before: s.touched[ref], After: after})
 		}
 	}
 }

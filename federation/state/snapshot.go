@@ -1,11 +1,9 @@
 package state
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"google.golang.org/protobuf/proto"
 
@@ -57,10 +55,7 @@ func (v *View) addSecrets(p *hansev1.State) {
 	for _, i := range v.ProviderList() {
 		p.Policies = append(p.Policies, v.policyProto(policy.KindIdentityProvider, i.Name, encode(i)))
 	}
-	refs := slices.SortedFunc(maps.Keys(v.Modified), func(a, b model.Ref) int {
-		return cmp.Or(strings.Compare(a.Kind, b.Kind), strings.Compare(a.Name, b.Name))
-	})
-	for _, ref := range refs {
+	for _, ref := range slices.SortedFunc(maps.Keys(v.Modified), model.Ref.Compare) {
 		p.Modified = append(p.Modified, &hansev1.Modified{Kind: ref.Kind, Name: ref.Name, Index: v.Modified[ref]})
 	}
 	for _, e := range v.audit {

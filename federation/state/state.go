@@ -1,6 +1,7 @@
 package state
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -31,8 +32,8 @@ type Result struct {
 type State struct {
 	rule BundleRule
 	view View
-	// touched are the objects that the present entry changes.
-	touched []touched
+	// touched are the objects that the present entry changes, as JSON, as they were before; nil where there was none.
+	touched map[model.Ref]json.RawMessage
 	// changeBytes and auditBytes are the sizes of what the view remembers.
 	changeBytes, auditBytes int
 	// owned are the maps of view that no View shares: they may be changed in place, so that a batch of entries copies a map once.
@@ -71,7 +72,7 @@ func New(rule BundleRule) *State {
 
 // Restore returns a state that goes on from v.
 func Restore(v *View, rule BundleRule) *State {
-	s := &State{rule: rule, view: *v, owned: map[part]bool{}}
+	s := &State{rule: rule, view: *v, owned: map[part]bool{}, touched: map[model.Ref]json.RawMessage{}}
 	// The next append must not write into what another state that goes on from v sees.
 	s.view.changes, s.view.audit = slices.Clip(v.changes), slices.Clip(v.audit)
 	for _, c := range v.changes {
@@ -102,7 +103,7 @@ func (s *State) Apply(index uint64, e Entry) Result {
 	if _, first := e.Command.(InitFederation); !first && s.view.Federation == "" {
 		r.Err = refuse(Invalid, "the federation is not initialised yet: run 'hanse server init' on its first node")
 	} else if r.Err = s.view.meets(e.Expect); r.Err == nil {
-		s.touched = s.touched[:0]
+		clear(s.touched)
 		s.run(index, e, &r)
 		if r.Changed {
 			s.record(index, e)
