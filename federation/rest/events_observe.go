@@ -50,9 +50,10 @@ type observer struct {
 	read map[model.ClusterName]reading
 }
 
-// reading is what a version of a cluster's records says.
+// reading is what a version of a cluster's records says, as one process published them: two may say different things under one version.
 type reading struct {
 	version  model.Version
+	instance string
 	status   *model.SiteStatus
 	verdicts []model.VerdictSet
 }
@@ -74,10 +75,7 @@ func (o *observer) look(v *state.View, lastLeader string) observation {
 			out.note(EventNodeDead, ref, "", "node "+n.Name+" does not answer", "node "+n.Name+" answers again")
 		}
 	}
-	connected, origins := o.Live.Connected(), map[model.ClusterName]catalog.Origin{}
-	for _, origin := range o.Catalog.Origins() {
-		origins[origin.Name] = origin
-	}
+	connected, published := o.Live.Connected(), o.published(v)
 	for _, c := range v.ClusterList() {
 		ref := model.Ref{Kind: model.KindCluster, Name: string(c.Name)}
 		out.members[ref] = c.Incarnation
@@ -87,7 +85,7 @@ func (o *observer) look(v *state.View, lastLeader string) observation {
 		for _, text := range o.Live.Refused(c.Name) {
 			out.noteText(EventRecordRefused, ref, "record refused", text)
 		}
-		if origin, ok := origins[c.Name]; ok && origin.Version.Incarnation == c.Incarnation {
+		if origin, ok := published[c.Name]; ok {
 			out.noteFeed(ref, o.Live.Feed(origin))
 			out.noteRecords(ref, o.records(origin), v)
 		}
@@ -98,10 +96,10 @@ func (o *observer) look(v *state.View, lastLeader string) observation {
 
 // records reads what stands once per cluster, or per cluster and other cluster.
 func (o *observer) records(origin catalog.Origin) reading {
-	if held, ok := o.read[origin.Name]; ok && held.version == origin.Version {
+	if held, ok := o.read[origin.Name]; ok && held.version == origin.Version && held.instance == origin.Instance {
 		return held
 	}
-	out := reading{version: origin.Version}
+	out := reading{version: origin.Version, instance: origin.Instance}
 	records, _ := o.Catalog.Records(origin.Name)
 	for key, signed := range records {
 		if _, verdicts := model.CutVerdictKey(key); !verdicts && key != model.StatusKey {

@@ -153,19 +153,27 @@ func (s *service) removeNode(ctx context.Context, in *struct {
 
 func (s *service) clusters() []ClusterView {
 	v, connected := s.Consensus.View(), s.Live.Connected()
-	feeds := map[model.ClusterName]catalog.Origin{}
-	for _, o := range s.Catalog.Origins() {
-		feeds[o.Name] = o
-	}
+	published := s.published(v)
 	out := []ClusterView{}
 	for _, c := range v.ClusterList() {
 		c.ExportNamespaces = orEmpty(c.ExportNamespaces)
 		view := ClusterView{Cluster: c, Connected: connected[c.Name], Refused: s.Live.Refused(c.Name)}
-		if origin, ok := feeds[c.Name]; ok && origin.Version.Incarnation == c.Incarnation {
+		if origin, ok := published[c.Name]; ok {
 			view.Feed = s.feed(origin)
 			view.Gateways, view.Status = s.siteRecords(c.Name)
 		}
 		out = append(out, view)
+	}
+	return out
+}
+
+// published are the origins that count: what the members of now have published under their present memberships.
+func (s *service) published(v *state.View) map[model.ClusterName]catalog.Origin {
+	out := map[model.ClusterName]catalog.Origin{}
+	for _, o := range s.Catalog.Origins() {
+		if member, ok := v.Clusters[o.Name]; ok && o.Version.Incarnation == member.Incarnation {
+			out[o.Name] = o
+		}
 	}
 	return out
 }

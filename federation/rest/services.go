@@ -116,11 +116,8 @@ func endpoints(offers []Offer, gateways []GatewayView) []Endpoint {
 func (s *service) services(wanted func(model.ServiceKey) bool) []ServiceView {
 	v := s.Consensus.View()
 	found := map[model.ServiceKey]*ServiceView{}
-	for _, origin := range s.Catalog.Origins() {
-		member, ok := v.Clusters[origin.Name]
-		if !ok || origin.Version.Incarnation != member.Incarnation {
-			continue
-		}
+	for _, origin := range s.published(v) {
+		member := v.Clusters[origin.Name]
 		records, _ := s.Catalog.Records(origin.Name)
 		feed := s.feed(origin)
 		for key, signed := range records {

@@ -10,7 +10,6 @@ import (
 
 	"github.com/hanse-mesh/hanse/api/codec"
 	"github.com/hanse-mesh/hanse/api/model"
-	"github.com/hanse-mesh/hanse/federation/catalog"
 )
 
 // GatewayView is a gateway with how fresh the knowledge of it is.
@@ -59,14 +58,12 @@ type site struct {
 
 // sites reads the records of every member that has published, by name.
 func (s *service) sites() []site {
-	feeds := map[model.ClusterName]catalog.Origin{}
-	for _, o := range s.Catalog.Origins() {
-		feeds[o.Name] = o
-	}
+	v := s.Consensus.View()
+	published := s.published(v)
 	var out []site
-	for _, member := range s.Consensus.View().ClusterList() {
-		origin, ok := feeds[member.Name]
-		if !ok || origin.Version.Incarnation != member.Incarnation {
+	for _, member := range v.ClusterList() {
+		origin, ok := published[member.Name]
+		if !ok {
 			continue
 		}
 		one := site{member: member, feed: s.feed(origin)}
