@@ -5,6 +5,7 @@
 package jwt
 
 import (
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"slices"
@@ -55,10 +56,16 @@ type Token struct {
 // Looks reports whether a text has the form of a token: three parts with points between them.
 func Looks(text string) bool { return strings.Count(text, ".") == 2 }
 
-// Read takes a token's text apart. Errors say what is wrong with its form or its algorithm.
+var errUnreadable = errors.New("the JWT cannot be read: copy it whole")
+
+// Read takes a token's text apart; white space around it does not count. Errors say what is wrong with its form or its algorithm.
 func Read(text string) (Token, error) {
 	if len(text) > maxToken {
 		return Token{}, fmt.Errorf("the JWT has more than %d bytes", maxToken)
+	}
+	text = strings.TrimSpace(text)
+	if !canonical(text) {
+		return Token{}, errUnreadable
 	}
 	signed, err := jose.ParseSignedCompact(text, algorithms)
 	var algorithm *jose.ErrUnexpectedSignatureAlgorithm
@@ -66,7 +73,7 @@ func Read(text string) (Token, error) {
 	case errors.As(err, &algorithm):
 		return Token{}, fmt.Errorf("the JWT is signed by algorithm %.20q: only %v count", algorithm.Got, algorithms)
 	case err != nil:
-		return Token{}, errors.New("the JWT cannot be read: copy it whole")
+		return Token{}, errUnreadable
 	}
 	var claims struct {
 		Issuer string `json:"iss"`
@@ -75,6 +82,18 @@ func Read(text string) (Token, error) {
 		return Token{}, errors.New(`the JWT has no claim "iss" that names its issuer`)
 	}
 	return Token{signed: signed, issuer: claims.Issuer}, nil
+}
+
+// canonical reports whether each part is base64url as RFC 7515 writes it: without padding, white space or stray bits at its end. The library
+// decodes more than that, and a token that can be written in several ways has several names wherever its text is one.
+func canonical(text string) bool {
+	for part := range strings.SplitSeq(text, ".") {
+		data, err := base64.RawURLEncoding.DecodeString(part)
+		if err != nil || base64.RawURLEncoding.EncodeToString(data) != part {
+			return false
+		}
+	}
+	return true
 }
 
 // KeyID is the name of the key that signed, as the token says; empty when it names none.

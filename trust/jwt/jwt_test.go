@@ -247,6 +247,7 @@ func TestForgeries(t *testing.T) {
 		"claims that are no object":         {sign(t, jose.ES256, "e", i.ec, nil, nil), "iss"},
 		"two parts":                         {parts[0] + "." + parts[1], "cannot be read"},
 		"nothing":                           {"..", `algorithm ""`},
+		"stray bits at the end":             {strayBits(sign(t, jose.EdDSA, "o", crypto.Signer(i.ed), claims(nil), nil)), "cannot be read"},
 		"too long":                          {good + strings.Repeat("A", 16<<10), "more than 16384 bytes"},
 	} {
 		if got, err := decide(c.text, []policy.IdentityProvider{provider()}, allKeys(t)); err == nil || !strings.Contains(err.Error(), c.refusal) {
@@ -340,6 +341,13 @@ func TestKeySets(t *testing.T) {
 	}
 }
 
+// strayBits sets a bit behind the 512 of a token's signature: the library decodes it to the same bytes.
+func strayBits(token string) string {
+	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+	last := len(token) - 1
+	return token[:last] + string(alphabet[strings.IndexByte(alphabet, token[last])|1])
+}
+
 // A key that says for which algorithm it is counts for no other.
 func TestAKeyIsForItsAlgorithm(t *testing.T) {
 	keys := published(t, jose.JSONWebKey{KeyID: "r", Key: corp().rsa.Public(), Algorithm: "PS256"})
@@ -358,8 +366,7 @@ func TestLawChangedTokensDoNotCount(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		at := rapid.IntRange(0, len(good)-1).Draw(t, "at")
 		text := good[:at] + rapid.StringN(0, 3, -1).Draw(t, "instead") + good[min(len(good), at+rapid.IntRange(0, 3).Draw(t, "cut")):]
-		// White space is no part of a token.
-		if strings.Join(strings.Fields(text), "") == good {
+		if strings.TrimSpace(text) == good {
 			return
 		}
 		if got, err := decide(text, list, keys); err == nil {
