@@ -42,6 +42,15 @@ func (k ServiceKey) Compare(o ServiceKey) int {
 // "p.PORT.NAME.NAMESPACE.svc.clusterset.local". The name never changes its meaning.
 func PassthroughSNI(k ServiceKey, port uint16) string { return fmt.Sprintf("p.%d.%s", port, k.Host()) }
 
+// TerminatedSNI is the TLS server name under which gateways terminate a service port's connections for workloads without an Envoy of their
+// own: "t.PORT.NAME.NAMESPACE.svc.clusterset.local", for UDP "t.PORT-udp.…", as both may have one number.
+func TerminatedSNI(k ServiceKey, p Port) string {
+	if p.Protocol == ProtocolUDP {
+		return fmt.Sprintf("t.%d-udp.%s", p.Number, k.Host())
+	}
+	return fmt.Sprintf("t.%d.%s", p.Number, k.Host())
+}
+
 // GatewaySNI is the TLS server name that a cluster's gateways answer with their own identity: what probes dial.
 func GatewaySNI(cluster ClusterName, federation string) string {
 	return "gateway." + string(cluster) + "." + federation
@@ -95,6 +104,8 @@ const (
 	ProtocolHTTP2 Protocol = "http2"
 	ProtocolGRPC  Protocol = "grpc"
 	ProtocolTCP   Protocol = "tcp"
+	// ProtocolUDP is carried as CONNECT-UDP (RFC 9298) between gateways; local proxies do not offer it.
+	ProtocolUDP Protocol = "udp"
 )
 
 // IsHTTP reports whether requests of the protocol can be routed one by one.
@@ -105,12 +116,12 @@ func (p Protocol) IsHTTP() bool {
 // ParseProtocol reads a protocol name; the empty name is TCP.
 func ParseProtocol(s string) (Protocol, error) {
 	switch p := Protocol(strings.ToLower(s)); p {
-	case ProtocolHTTP, ProtocolHTTP2, ProtocolGRPC, ProtocolTCP:
+	case ProtocolHTTP, ProtocolHTTP2, ProtocolGRPC, ProtocolTCP, ProtocolUDP:
 		return p, nil
 	case "":
 		return ProtocolTCP, nil
 	default:
-		return "", fmt.Errorf("protocol %q is not one of http, http2, grpc, tcp", s)
+		return "", fmt.Errorf("protocol %q is not one of http, http2, grpc, tcp, udp", s)
 	}
 }
 
@@ -119,6 +130,8 @@ type Port struct {
 	Name     string   `json:"name"`
 	Number   uint16   `json:"number"`
 	Protocol Protocol `json:"protocol"`
+	// AppProtocol is what a Kubernetes Service says literally (KEP-1422); it follows the port to its importers and decides nothing else.
+	AppProtocol string `json:"appProtocol,omitempty"`
 }
 
 // ValidateLabel checks that value is an RFC 1123 label; field names it in the error.

@@ -104,8 +104,12 @@ type ServiceRecord struct {
 	Ports []Port `json:"ports"`
 	// Identities are the SPIFFE IDs that its servers may present, sorted.
 	Identities []string `json:"identities"`
-	// Capacity is sorted by locality; each locality stands once.
+	// Capacity is what the passthrough SNI reaches: workloads with an Envoy of their own. It is sorted by locality; each stands once.
 	Capacity []Capacity `json:"capacity"`
+	// Terminated is what the terminated SNI reaches: workloads for which the cluster's gateways answer, as GatewayServiceAccount. Sorted as Capacity.
+	Terminated []Capacity `json:"terminated,omitempty"`
+	// Export is what the Multi-Cluster Services API says of it; nil for a service that no Kubernetes cluster exports.
+	Export *ServiceExport `json:"export,omitempty"`
 }
 
 // Gateway is one east-west gateway of a cluster.

@@ -22,6 +22,11 @@ type Workload struct {
 	Open        *OpenUpstreams `json:"open,omitempty"`
 	// Gateway is set for an east-west gateway.
 	Gateway *WorkloadGateway `json:"gateway,omitempty"`
+	// Egress is set for an egress gateway.
+	Egress *WorkloadEgress `json:"egress,omitempty"`
+	// Plain says that no Envoy stands beside it: it has no certificate, its ports' targets are reached in the clear by the cluster's own
+	// gateways, and InboundPort is zero.
+	Plain  bool           `json:"plain,omitempty"`
 	Health  WorkloadHealth   `json:"health"`
 }
 
@@ -56,6 +61,14 @@ type WorkloadGateway struct {
 	AdvertisePort    uint16 `json:"advertisePort"`
 }
 
+// WorkloadEgress is how an egress gateway listens: for each service port that can be called, on one port of the range that the agent allots.
+type WorkloadEgress struct {
+	// Bind is an IP address without port; "::" accepts both families.
+	Bind string `json:"bind"`
+	// Namespace, when set, is the only one whose workloads call through it; empty for the whole cluster.
+	Namespace string `json:"namespace,omitempty"`
+}
+
 // WorkloadHealth is the verdict of the workload's own checks.
 type WorkloadHealth struct {
 	Ready    bool   `json:"ready"`
@@ -86,6 +99,8 @@ const SystemNamespace = "hanse-system"
 const (
 	GatewayServiceAccount = "gateway"
 	AgentServiceAccount   = "agent"
+	// EgressServiceAccount is who calls for workloads without an Envoy: in SystemNamespace for a whole cluster, in another namespace for it alone.
+	EgressServiceAccount = "egress"
 )
 
 // VIPRange is where VM sites allot the virtual addresses of imported services: bindable without privilege.

@@ -15,6 +15,12 @@ type Update struct {
 	Upserts []model.Workload
 	// Removals are IDs of workloads that are gone; none of them is among Upserts.
 	Removals []string
+	// Exports are new or changed exports of a Kubernetes cluster, each once; Unexported are those that are gone. When Full, Exports are all.
+	Exports    []model.ServiceExport
+	Unexported []model.ServiceKey
+	// Gateways, when not nil, are the addresses at which other clusters reach this cluster's gateways, in place of those that the gateways
+	// advertise themselves.
+	Gateways []model.Gateway
 }
 
 // Source tells of a cluster's workloads.
