@@ -57,6 +57,7 @@ var rules = []rule{
 
 	{path: "cluster-agent/source", ours: []string{"api/..."}},
 	{path: "cluster-agent/source/vm", ours: []string{"api/...", "cluster-agent/source", "internal/..."}},
+	{path: "cluster-agent/mcs", pure: true, ours: []string{"api/model"}},
 	{path: "cluster-agent/export", pure: true, ours: []string{"api/..."}},
 	{path: "cluster-agent/tenure", pure: true, ours: []string{"api/model"}},
 	{path: "cluster-agent/uplink", ours: []string{"api/...", "cluster-agent/source", "cluster-agent/tenure", "internal/..."}},
