@@ -58,6 +58,7 @@ var rules = []rule{
 	{path: "cluster-agent/source", ours: []string{"api/..."}},
 	{path: "cluster-agent/source/vm", ours: []string{"api/...", "cluster-agent/source", "internal/..."}},
 	{path: "cluster-agent/mcs", pure: true, ours: []string{"api/model"}},
+	{path: "cluster-agent/source/kube", ours: []string{"api/...", "cluster-agent/source", "cluster-agent/mcs", "internal/..."}},
 	{path: "cluster-agent/export", pure: true, ours: []string{"api/..."}},
 	{path: "cluster-agent/tenure", pure: true, ours: []string{"api/model"}},
 	{path: "cluster-agent/uplink", ours: []string{"api/...", "cluster-agent/source", "cluster-agent/tenure", "internal/..."}},
@@ -82,7 +83,10 @@ var exclusive = map[string][]string{
 	"github.com/go-jose/go-jose":      {"trust/jwt"},
 	"github.com/spf13/cobra":          {"cmd/hanse"},
 	"github.com/vishvananda/netlink":  {"e2e/wan"},
-	"github.com/vishvananda/netns":    {"e2e/wan"},
+	// Kubernetes' client is heavy, and what it does is a shell's work.
+	"k8s.io/client-go":               {"cluster-agent/source/kube", "cluster-agent/mcs/apply", "cluster-agent/dns/serve", "cmd/hanse", "e2e/kube"},
+	"sigs.k8s.io/mcs-api/pkg/client": {"cluster-agent/source/kube", "cluster-agent/mcs/apply", "cluster-agent/dns/serve", "cmd/hanse", "e2e/kube"},
+	"github.com/vishvananda/netns":   {"e2e/wan"},
 	"github.com/envoyproxy/go-control-plane/envoy": {
 		"gateway/xds", "gateway/bootstrap", "gateway/serve", "gateway/publish", "gateway/relay", "cmd/hanse", "e2e", "deploy",
 	},
