@@ -106,7 +106,20 @@ const (
 	ProtocolTCP   Protocol = "tcp"
 	// ProtocolUDP is carried as CONNECT-UDP (RFC 9298) between gateways; local proxies do not offer it.
 	ProtocolUDP Protocol = "udp"
+	// ProtocolSCTP is told to importers, as the Multi-Cluster Services API demands of every exported port; nothing carries it.
+	ProtocolSCTP Protocol = "sctp"
 )
+
+// Carried reports whether Envoys take calls of the protocol anywhere. Ports of others are in records and imports, and have no listener.
+func (p Protocol) Carried() bool { return p != ProtocolSCTP }
+
+// Transport returns what the protocol runs on, as the numbers of ports are of a transport: ProtocolTCP, ProtocolUDP or ProtocolSCTP.
+func (p Protocol) Transport() Protocol {
+	if p == ProtocolUDP || p == ProtocolSCTP {
+		return p
+	}
+	return ProtocolTCP
+}
 
 // IsHTTP reports whether requests of the protocol can be routed one by one.
 func (p Protocol) IsHTTP() bool {
@@ -116,12 +129,12 @@ func (p Protocol) IsHTTP() bool {
 // ParseProtocol reads a protocol name; the empty name is TCP.
 func ParseProtocol(s string) (Protocol, error) {
 	switch p := Protocol(strings.ToLower(s)); p {
-	case ProtocolHTTP, ProtocolHTTP2, ProtocolGRPC, ProtocolTCP, ProtocolUDP:
+	case ProtocolHTTP, ProtocolHTTP2, ProtocolGRPC, ProtocolTCP, ProtocolUDP, ProtocolSCTP:
 		return p, nil
 	case "":
 		return ProtocolTCP, nil
 	default:
-		return "", fmt.Errorf("protocol %q is not one of http, http2, grpc, tcp, udp", s)
+		return "", fmt.Errorf("protocol %q is not one of http, http2, grpc, tcp, udp, sctp", s)
 	}
 }
 
