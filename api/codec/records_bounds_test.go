@@ -32,7 +32,7 @@ func TestServiceRecordBounds(t *testing.T) {
 		"port zero":        func(s *hansev1.ServiceRecord) { s.Ports[0].Number = 0 },
 		"port wraps":       func(s *hansev1.ServiceRecord) { s.Ports[0].Number = 1<<16 + 80 },
 		"port name":        func(s *hansev1.ServiceRecord) { s.Ports[0].Name = "A" },
-		"port protocol":    func(s *hansev1.ServiceRecord) { s.Ports[0].Protocol = "sctp" },
+		"port protocol":    func(s *hansev1.ServiceRecord) { s.Ports[0].Protocol = "quic" },
 		"port twice":       func(s *hansev1.ServiceRecord) { s.Ports[1].Number = 80 },
 		"port name twice":  func(s *hansev1.ServiceRecord) { s.Ports[1].Name = "a" },
 		"localities":       func(s *hansev1.ServiceRecord) { s.Capacity = make([]*hansev1.Capacity, MaxLocalities+1) },
