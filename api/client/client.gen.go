@@ -584,8 +584,11 @@ type Endpoint struct {
 	Ready      int32         `json:"ready"`
 
 	// Stale Whether its cluster has been silent for so long that others are preferred
-	Stale bool  `json:"stale"`
-	Total int32 `json:"total"`
+	Stale bool `json:"stale"`
+
+	// Terminated Whether the gateways answer for these pods, which have no Envoy
+	Terminated bool  `json:"terminated,omitempty"`
+	Total      int32 `json:"total"`
 }
 
 // Event defines model for Event.
@@ -1061,13 +1064,18 @@ type NodeView struct {
 
 // Offer defines model for Offer.
 type Offer struct {
-	AgeSeconds float64    `json:"ageSeconds"`
+	AgeSeconds float64 `json:"ageSeconds"`
+
+	// Capacity Workloads with an Envoy of their own
 	Capacity   []Capacity `json:"capacity"`
 	Cluster    string     `json:"cluster"`
 	Identities []string   `json:"identities"`
 	ImportedBy []string   `json:"importedBy"`
 	Ports      []Port     `json:"ports"`
 	Stale      bool       `json:"stale"`
+
+	// Terminated Pods without an Envoy, for which the cluster's gateways answer
+	Terminated []Capacity `json:"terminated,omitempty"`
 }
 
 // OperatorCertificate defines model for OperatorCertificate.
@@ -1112,9 +1120,10 @@ type PolicyChoice struct {
 
 // Port defines model for Port.
 type Port struct {
-	Name     string `json:"name"`
-	Number   int32  `json:"number"`
-	Protocol string `json:"protocol"`
+	AppProtocol string `json:"appProtocol,omitempty"`
+	Name        string `json:"name"`
+	Number      int32  `json:"number"`
+	Protocol    string `json:"protocol"`
 }
 
 // Problem defines model for Problem.

@@ -42,7 +42,7 @@ func LocalityFromProto(p *hansev1.Locality) (model.Locality, error) {
 
 // PortToProto encodes a port.
 func PortToProto(p model.Port) *hansev1.Port {
-	return &hansev1.Port{Name: p.Name, Number: uint32(p.Number), Protocol: string(p.Protocol)}
+	return &hansev1.Port{Name: p.Name, Number: uint32(p.Number), Protocol: string(p.Protocol), AppProtocol: p.AppProtocol}
 }
 
 // PortFromProto decodes a port; a missing protocol is TCP.
@@ -54,17 +54,20 @@ func PortFromProto(p *hansev1.Port) (model.Port, error) {
 	if err != nil {
 		return model.Port{}, err
 	}
-	out := model.Port{Name: p.GetName(), Number: uint16(p.GetNumber()), Protocol: protocol}
+	out := model.Port{Name: p.GetName(), Number: uint16(p.GetNumber()), Protocol: protocol, AppProtocol: p.GetAppProtocol()}
 	return out, out.Validate()
 }
 
 func serviceToProto(s model.ServiceRecord) *hansev1.ServiceRecord {
-	out := &hansev1.ServiceRecord{Namespace: s.Service.Namespace, Name: s.Service.Name, Identities: s.Identities}
+	out := &hansev1.ServiceRecord{
+		Namespace: s.Service.Namespace, Name: s.Service.Name, Identities: s.Identities,
+		Capacity: capacityToProto(s.Capacity), Terminated: capacityToProto(s.Terminated),
+	}
 	for _, p := range s.Ports {
 		out.Ports = append(out.Ports, PortToProto(p))
 	}
-	for _, c := range s.Capacity {
-		out.Capacity = append(out.Capacity, &hansev1.Capacity{Locality: LocalityToProto(c.Locality), Ready: c.Ready, Total: c.Total})
+	if s.Export != nil {
+		out.Export = exportToProto(*s.Export)
 	}
 	return out
 }
@@ -77,7 +80,7 @@ func serviceFromProto(p *hansev1.ServiceRecord) (model.ServiceRecord, error) {
 	switch {
 	case len(p.GetPorts()) > MaxServicePorts:
 		return model.ServiceRecord{}, fmt.Errorf("%s has more than %d ports", s.Service, MaxServicePorts)
-	case len(p.GetCapacity()) > MaxLocalities:
+	case len(p.GetCapacity()) > MaxLocalities || len(p.GetTerminated()) > MaxLocalities:
 		return model.ServiceRecord{}, fmt.Errorf("%s is in more than %d localities", s.Service, MaxLocalities)
 	case len(s.Identities) > MaxIdentities:
 		return model.ServiceRecord{}, fmt.Errorf("%s has more than %d identities", s.Service, MaxIdentities)
@@ -94,10 +97,17 @@ func serviceFromProto(p *hansev1.ServiceRecord) (model.ServiceRecord, error) {
 	if s.Capacity, err = capacityFromProto(p.GetCapacity()); err != nil {
 		return model.ServiceRecord{}, fmt.Errorf("%s: %w", s.Service, err)
 	}
+	if s.Terminated, err = capacityFromProto(p.GetTerminated()); err != nil {
+		return model.ServiceRecord{}, fmt.Errorf("%s: terminated: %w", s.Service, err)
+	}
+	if p.GetExport() != nil {
+		if s.Export, err = exportFromProto(s.Service, s.Ports, p.GetExport()); err != nil {
+			return model.ServiceRecord{}, fmt.Errorf("export of %s: %w", s.Service, err)
+		}
+	}
 	return s, nil
 }
 
-// portsFromProto makes sure that a number and a name mean one port: two would make two listeners at one address of every importer.
 func portsFromProto(list []*hansev1.Port) ([]model.Port, error) {
 	var out []model.Port
 	for _, p := range list {
@@ -105,14 +115,17 @@ func portsFromProto(list []*hansev1.Port) ([]model.Port, error) {
 		if err != nil {
 			return nil, err
 		}
-		for _, other := range out {
-			if other.Number == decoded.Number || other.Name != "" && other.Name == decoded.Name {
-				return nil, fmt.Errorf("port %d %q stands twice", decoded.Number, decoded.Name)
-			}
-		}
 		out = append(out, decoded)
 	}
-	return out, nil
+	return out, model.ValidatePorts(out)
+}
+
+func capacityToProto(list []model.Capacity) []*hansev1.Capacity {
+	var out []*hansev1.Capacity
+	for _, c := range list {
+		out = append(out, &hansev1.Capacity{Locality: LocalityToProto(c.Locality), Ready: c.Ready, Total: c.Total})
+	}
+	return out
 }
 
 // capacityFromProto makes sure that each locality stands once: its counts would be added up more than once.

@@ -16,8 +16,10 @@ func TestServiceRecordBounds(t *testing.T) {
 	valid := func() *hansev1.ServiceRecord {
 		return &hansev1.ServiceRecord{
 			Namespace: "shop", Name: "cart", Identities: []string{strings.Repeat("s", MaxSPIFFEID)},
-			Ports:    []*hansev1.Port{{Name: "a", Number: 80}, {Number: 81}, {Number: 82}},
-			Capacity: []*hansev1.Capacity{{Locality: here, Ready: math.MaxUint32, Total: math.MaxUint32}},
+			Ports:      []*hansev1.Port{{Name: "a", Number: 80}, {Number: 81}, {Number: 82}},
+			Capacity:   []*hansev1.Capacity{{Locality: here, Ready: math.MaxUint32, Total: math.MaxUint32}},
+			Terminated: []*hansev1.Capacity{{Locality: here, Ready: 1, Total: 1}},
+			Export:     &hansev1.ServiceExport{CreatedAt: 1, IpFamilies: []string{"IPv4"}},
 		}
 	}
 	if _, err := serviceFromProto(valid()); err != nil {
@@ -35,6 +37,17 @@ func TestServiceRecordBounds(t *testing.T) {
 		"port protocol":    func(s *hansev1.ServiceRecord) { s.Ports[0].Protocol = "quic" },
 		"port twice":       func(s *hansev1.ServiceRecord) { s.Ports[1].Number = 80 },
 		"port name twice":  func(s *hansev1.ServiceRecord) { s.Ports[1].Name = "a" },
+		"app protocol":     func(s *hansev1.ServiceRecord) { s.Ports[0].AppProtocol = "a b" },
+		"terminated":       func(s *hansev1.ServiceRecord) { s.Terminated[0].Ready = 2 },
+		"terminated twice": func(s *hansev1.ServiceRecord) { s.Terminated = append(s.Terminated, s.Terminated[0]) },
+		"too many of them": func(s *hansev1.ServiceRecord) { s.Terminated = make([]*hansev1.Capacity, MaxLocalities+1) },
+		"export":           func(s *hansev1.ServiceRecord) { s.Export.IpFamilies = nil },
+		"endpoints": func(s *hansev1.ServiceRecord) {
+			s.Export.Headless, s.Export.Endpoints = true, make([]*hansev1.ExportEndpoint, model.MaxExportEndpoints+1)
+		},
+		"endpoint address": func(s *hansev1.ServiceRecord) {
+			s.Export.Headless, s.Export.Endpoints = true, []*hansev1.ExportEndpoint{{Hostname: "a", Address: []byte("10.0.0.1")}}
+		},
 		"localities":       func(s *hansev1.ServiceRecord) { s.Capacity = make([]*hansev1.Capacity, MaxLocalities+1) },
 		"no region":        func(s *hansev1.ServiceRecord) { s.Capacity[0].Locality = nil },
 		"zone":             func(s *hansev1.ServiceRecord) { s.Capacity[0].Locality.Zone = "a b" },

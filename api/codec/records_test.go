@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"reflect"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -22,17 +23,55 @@ func serviceRecords() *rapid.Generator[*model.ServiceRecord] {
 		s := &model.ServiceRecord{Service: model.ServiceKey{Namespace: labels().Draw(t, "namespace"), Name: labels().Draw(t, "name")}}
 		for _, n := range rapid.SliceOfNDistinct(rapid.Uint16Min(1), 0, 4, rapid.ID[uint16]).Draw(t, "ports") {
 			protocol := rapid.SampledFrom([]model.Protocol{model.ProtocolHTTP, model.ProtocolHTTP2, model.ProtocolGRPC, model.ProtocolTCP}).Draw(t, "protocol")
-			s.Ports = append(s.Ports, model.Port{Name: fmt.Sprint("p", n), Number: n, Protocol: protocol})
+			app := rapid.SampledFrom([]string{"", "http", "kubernetes.io/h2c"}).Draw(t, "app")
+			s.Ports = append(s.Ports, model.Port{Name: fmt.Sprint("p", n), Number: n, Protocol: protocol, AppProtocol: app})
+			if rapid.Bool().Draw(t, "udp, too") {
+				s.Ports = append(s.Ports, model.Port{Name: fmt.Sprint("u", n), Number: n, Protocol: model.ProtocolUDP})
+			}
 		}
 		s.Identities = rapid.SliceOfN(rapid.StringN(1, -1, 60), 0, 3).Draw(t, "identities")
 		if len(s.Identities) == 0 {
 			s.Identities = nil
 		}
-		for _, l := range rapid.SliceOfNDistinct(localities(), 0, 4, rapid.ID[model.Locality]).Draw(t, "localities") {
-			total := rapid.Uint32().Draw(t, "total")
-			s.Capacity = append(s.Capacity, model.Capacity{Locality: l, Ready: rapid.Uint32Max(total).Draw(t, "ready"), Total: total})
+		s.Capacity, s.Terminated = capacities().Draw(t, "capacity"), capacities().Draw(t, "terminated")
+		if rapid.Bool().Draw(t, "exported") {
+			s.Export = serviceExports(s.Service, s.Ports).Draw(t, "export")
 		}
 		return s
+	})
+}
+
+func capacities() *rapid.Generator[[]model.Capacity] {
+	return rapid.Custom(func(t *rapid.T) []model.Capacity {
+		var out []model.Capacity
+		for _, l := range rapid.SliceOfNDistinct(localities(), 0, 4, rapid.ID[model.Locality]).Draw(t, "localities") {
+			total := rapid.Uint32().Draw(t, "total")
+			out = append(out, model.Capacity{Locality: l, Ready: rapid.Uint32Max(total).Draw(t, "ready"), Total: total})
+		}
+		return out
+	})
+}
+
+func serviceExports(service model.ServiceKey, ports []model.Port) *rapid.Generator[*model.ServiceExport] {
+	text := func(values ...string) *rapid.Generator[string] { return rapid.SampledFrom(values) }
+	return rapid.Custom(func(t *rapid.T) *model.ServiceExport {
+		e := &model.ServiceExport{
+			Service: service, Ports: ports, CreatedAt: time.Unix(rapid.Int64Range(1, 1<<37).Draw(t, "created"), 0).UTC(),
+			Headless:        rapid.Bool().Draw(t, "headless"),
+			IPFamilies:      rapid.SampledFrom([][]model.IPFamily{{model.IPv4}, {model.IPv6}, {model.IPv6, model.IPv4}}).Draw(t, "families"),
+			SessionAffinity: text("", "None", "ClientIP").Draw(t, "affinity"), AffinityTimeout: rapid.Int32Range(0, model.MaxAffinityTimeout).Draw(t, "timeout"),
+			InternalTrafficPolicy: text("", "Cluster", "Local").Draw(t, "policy"), TrafficDistribution: text("", "PreferClose").Draw(t, "distribution"),
+		}
+		if rapid.Bool().Draw(t, "labelled") {
+			e.Labels, e.Annotations = map[string]string{"example.com/a": "", "b": "B.c"}, map[string]string{"Example.com/note": "any text\n"}
+		}
+		if e.Headless {
+			for i := range rapid.IntRange(0, 5).Draw(t, "endpoints") {
+				address := text("10.0.0.1", "2001:db8::1").Draw(t, "address")
+				e.Endpoints = append(e.Endpoints, model.ExportEndpoint{Hostname: fmt.Sprint("web-", i), Address: address, Ready: rapid.Bool().Draw(t, "ready")})
+			}
+		}
+		return e
 	})
 }
 

@@ -35,8 +35,7 @@ func RegistrationToProto(w model.Workload) *hansev1.Registration {
 	}
 	for _, p := range w.Ports {
 		r.Ports = append(r.Ports, &hansev1.WorkloadPort{
-			Port:   &hansev1.Port{Name: p.Name, Number: uint32(p.Number), Protocol: string(p.Protocol)},
-			Target: p.Target,
+			Port: PortToProto(p.Port), Target: p.Target,
 		})
 	}
 	for _, u := range w.Upstreams {
@@ -46,6 +45,9 @@ func RegistrationToProto(w model.Workload) *hansev1.Registration {
 	}
 	if w.Open != nil {
 		r.Open = &hansev1.OpenUpstreams{Vips: w.Open.VIPs, HttpBind: w.Open.HTTPBind}
+	}
+	if w.Egress != nil {
+		r.Egress = &hansev1.EgressRegistration{Bind: w.Egress.Bind, Namespace: w.Egress.Namespace}
 	}
 	if g := w.Gateway; g != nil {
 		r.Gateway = &hansev1.GatewayRegistration{
@@ -72,7 +74,7 @@ func WorkloadFromRegistration(r *hansev1.Registration) (model.Workload, error) {
 	if err := model.ValidateLabel("namespace", w.Namespace); err != nil {
 		return model.Workload{}, err
 	}
-	steps := []func(*model.Workload, *hansev1.Registration) error{readLocality, readService, readInbound, readUpstreams, readOpen, readGateway}
+	steps := []func(*model.Workload, *hansev1.Registration) error{readLocality, readService, readInbound, readUpstreams, readOpen, readGateway, readEgress}
 	for _, step := range steps {
 		if err := step(&w, r); err != nil {
 			return model.Workload{}, err
@@ -149,7 +151,13 @@ func workloadPort(p *hansev1.WorkloadPort) (model.WorkloadPort, error) {
 	if err != nil {
 		return model.WorkloadPort{}, err
 	}
-	port := model.WorkloadPort{Port: model.Port{Name: p.GetPort().GetName(), Number: number, Protocol: protocol}}
+	if protocol == model.ProtocolUDP {
+		return model.WorkloadPort{}, fmt.Errorf("port %d: protocol udp is not carried to a proxy: register tcp, http, http2 or grpc ports, "+
+			"and export UDP from pods without a proxy in a Kubernetes cluster", number)
+	}
+	port := model.WorkloadPort{Port: model.Port{
+		Name: p.GetPort().GetName(), Number: number, Protocol: protocol, AppProtocol: p.GetPort().GetAppProtocol(),
+	}}
 	if err := port.Validate(); err != nil {
 		return model.WorkloadPort{}, err
 	}
@@ -238,6 +246,27 @@ func readGateway(w *model.Workload, r *hansev1.Registration) error {
 			clip(g.GetAdvertiseAddress()))
 	}
 	w.Gateway = &model.WorkloadGateway{Bind: bind, AdvertiseAddress: g.GetAdvertiseAddress(), AdvertisePort: port}
+	return nil
+}
+
+func readEgress(w *model.Workload, r *hansev1.Registration) error {
+	e := r.GetEgress()
+	if e == nil {
+		return nil
+	}
+	if w.Gateway != nil || w.Serves() {
+		return errors.New("egress is set together with gateway or service: run a proxy for each")
+	}
+	bind, err := netip.ParseAddr(e.GetBind())
+	if err != nil || bind.Zone() != "" || bind.IsMulticast() {
+		return fmt.Errorf("egress.bind %q is not an IP address to listen on, such as ::", clip(e.GetBind()))
+	}
+	if e.GetNamespace() != "" {
+		if err := model.ValidateLabel("egress.namespace", e.GetNamespace()); err != nil {
+			return err
+		}
+	}
+	w.Egress = &model.WorkloadEgress{Bind: bind.String(), Namespace: e.GetNamespace()}
 	return nil
 }
 

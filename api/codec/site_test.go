@@ -18,7 +18,7 @@ func siteWorkload() model.Workload {
 		Locality: model.Locality{Region: "eu-north", Zone: "a"},
 		Ports: []model.WorkloadPort{
 			{Port: model.Port{Name: "http", Number: 80, Protocol: model.ProtocolHTTP}, Target: "127.0.0.1:8080"},
-			{Port: model.Port{Number: 5432, Protocol: model.ProtocolTCP}, Target: "[::1]:5432"},
+			{Port: model.Port{Number: 5432, Protocol: model.ProtocolTCP, AppProtocol: "example.com/sql"}, Target: "[::1]:5432"},
 		},
 		Address: "10.1.2.3", InboundPort: 15006, InboundBind: "0.0.0.0", Export: true,
 		Upstreams: []model.Upstream{{Service: model.ServiceKey{Namespace: "bank", Name: "ledger"}, Port: "grpc", Bind: "127.0.0.1:9001"}},
@@ -28,8 +28,20 @@ func siteWorkload() model.Workload {
 	}
 }
 
+func egressWorkload() model.Workload {
+	return model.Workload{
+		Namespace: "hanse-system", Locality: model.Locality{Region: "eu-north"}, Address: "10.1.2.4", InboundPort: 15006,
+		Egress: &model.WorkloadEgress{Bind: "::", Namespace: "shop"}, Health: model.WorkloadHealth{Ready: true},
+	}
+}
+
 func TestRegistrationSurvivesTheWire(t *testing.T) {
-	want := siteWorkload()
+	survives(t, siteWorkload())
+	survives(t, egressWorkload())
+}
+
+func survives(t *testing.T, want model.Workload) {
+	t.Helper()
 	bytes, err := proto.Marshal(RegistrationToProto(want))
 	if err != nil {
 		t.Fatal(err)
@@ -85,6 +97,9 @@ func TestRegistrationRefusals(t *testing.T) {
 		"same number":      {func(r *hansev1.Registration) { r.Ports[1].Port.Number = 80 }, "80 stands twice"},
 		"same name":        {func(r *hansev1.Registration) { r.Ports[1].Port.Name = "http" }, `"http" stands twice`},
 		"bad protocol":     {func(r *hansev1.Registration) { r.Ports[0].Port.Protocol = "quic" }, "quic"},
+		"udp":              {func(r *hansev1.Registration) { r.Ports[0].Port.Protocol = "udp" }, "ports[0]: port 80: protocol udp is not carried to a proxy"},
+		"app protocol":     {func(r *hansev1.Registration) { r.Ports[0].Port.AppProtocol = "a/b/c" }, "appProtocol"},
+		"egress, too":      {func(r *hansev1.Registration) { r.Egress = &hansev1.EgressRegistration{Bind: "::"} }, "run a proxy for each"},
 		"target by name":   {func(r *hansev1.Registration) { r.Ports[0].Target = "app:80" }, "target"},
 		"address by name":  {func(r *hansev1.Registration) { r.Address = "vm1" }, "address"},
 		"address any":      {func(r *hansev1.Registration) { r.Address = "0.0.0.0" }, "address"},
@@ -111,6 +126,15 @@ func TestRegistrationRefusals(t *testing.T) {
 				t.Errorf("got %v, want an error that says %q", err, c.says)
 			}
 		})
+	}
+	for bad, says := range map[*hansev1.EgressRegistration]string{
+		{Bind: "eth0"}: "egress.bind", {Bind: "[::]:80"}: "egress.bind", {Bind: "ff02::1"}: "egress.bind", {Bind: "::", Namespace: "A"}: "egress.namespace",
+	} {
+		r := RegistrationToProto(egressWorkload())
+		r.Egress = bad
+		if _, err := WorkloadFromRegistration(r); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("egress %v: got %v, want an error that says %q", bad, err, says)
+		}
 	}
 	if _, err := WorkloadFromRegistration(nil); err == nil {
 		t.Error("a missing registration was accepted")

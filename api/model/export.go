@@ -17,13 +17,13 @@ const MaxExportEndpoints = 1000
 // ServiceExport is a service that a Kubernetes cluster exports, as the Multi-Cluster Services API (KEP-1645) sees it. Values that merging
 // compares are as the Service says them, verbatim.
 type ServiceExport struct {
-	// Service is the key; on the wire it is that of the record.
+	// Service is the key. On the wire it is that of the record, and so are the ports.
 	Service ServiceKey `json:"service"`
 	// CreatedAt is the ServiceExport's creation time by its own API server, in whole seconds: of several exports the oldest decides.
 	CreatedAt time.Time `json:"createdAt"`
 	// Headless is the type: Headless, or ClusterSetIP.
 	Headless bool `json:"headless,omitempty"`
-	// Ports are sorted by number, then protocol.
+	// Ports are sorted by number, UDP last.
 	Ports []Port `json:"ports"`
 	// IPFamilies are in the Service's order; none stands twice.
 	IPFamilies []IPFamily `json:"ipFamilies"`

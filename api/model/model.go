@@ -189,7 +189,7 @@ func (k ServiceKey) Validate() error {
 	return ValidateLabel("service", k.Name)
 }
 
-// Validate checks the port's number, name and protocol.
+// Validate checks the port's number, name, protocol and application protocol.
 func (p Port) Validate() error {
 	if p.Number == 0 {
 		return fmt.Errorf("port %q has no number: give one from 1 to 65535", p.Name)
@@ -198,6 +198,9 @@ func (p Port) Validate() error {
 		if err := ValidateLabel("port name", p.Name); err != nil {
 			return err
 		}
+	}
+	if p.AppProtocol != "" && !isQualifiedName(p.AppProtocol) {
+		return fmt.Errorf("port %d: appProtocol %.128q is neither a name nor PREFIX/NAME, such as kubernetes.io/h2c", p.Number, p.AppProtocol)
 	}
 	_, err := ParseProtocol(string(p.Protocol))
 	return err

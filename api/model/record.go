@@ -100,9 +100,9 @@ type Capacity struct {
 // ServiceRecord is one exported service of one cluster, without any endpoint address.
 type ServiceRecord struct {
 	Service ServiceKey `json:"service"`
-	// Ports are sorted by number.
+	// Ports are sorted by number, UDP last; those of Export are the same.
 	Ports []Port `json:"ports"`
-	// Identities are the SPIFFE IDs that its servers may present, sorted.
+	// Identities are the SPIFFE IDs that servers reached by the passthrough SNI may present, sorted; empty when there are none.
 	Identities []string `json:"identities"`
 	// Capacity is what the passthrough SNI reaches: workloads with an Envoy of their own. It is sorted by locality; each stands once.
 	Capacity []Capacity `json:"capacity"`

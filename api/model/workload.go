@@ -27,7 +27,7 @@ type Workload struct {
 	// Plain says that no Envoy stands beside it: it has no certificate, its ports' targets are reached in the clear by the cluster's own
 	// gateways, and InboundPort is zero.
 	Plain  bool           `json:"plain,omitempty"`
-	Health  WorkloadHealth   `json:"health"`
+	Health WorkloadHealth `json:"health"`
 }
 
 // WorkloadPort is a service port and where the application serves it.

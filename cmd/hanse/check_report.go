@@ -114,7 +114,7 @@ func reportServices(services []rest.ServiceView) []diagnose.Service {
 		out[i].Service = s.ServiceKey
 		for _, o := range s.Offers {
 			offer := diagnose.Offer{Cluster: o.Cluster, Ports: o.Ports}
-			for _, c := range o.Capacity {
+			for _, c := range slices.Concat(o.Capacity, o.Terminated) {
 				offer.Regions = append(offer.Regions, c.Locality.Region)
 			}
 			for _, name := range o.ImportedBy {

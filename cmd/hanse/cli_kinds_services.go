@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -85,7 +86,7 @@ func serviceLayout() typedLayout[rest.ServiceView] {
 			for _, o := range s.Offers {
 				ready, total := o.Ready()
 				rows = append(rows, []any{s.ServiceKey, o.Cluster, portsText(o.Ports), fmt.Sprintf("%d/%d", ready, total),
-					localitiesText(o.Capacity), strings.Join(o.ImportedBy, ","), ageText(o.AgeSeconds, o.Stale), strings.Join(o.Identities, ",")})
+					localitiesText(slices.Concat(o.Capacity, o.Terminated)), strings.Join(o.ImportedBy, ","), ageText(o.AgeSeconds, o.Stale), strings.Join(o.Identities, ",")})
 			}
 			return rows
 		})

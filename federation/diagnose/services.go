@@ -53,17 +53,22 @@ func (d *diagnosis) portConflicts(subject string, s Service) {
 		protocol model.Protocol
 		cluster  model.ClusterName
 	}
-	claims := map[uint16][]claim{}
+	type socket struct {
+		number uint16
+		udp    bool
+	}
+	claims := map[socket][]claim{}
 	for _, o := range s.Offers {
 		for _, p := range o.Ports {
 			protocol := p.Protocol
 			if protocol == "" {
 				protocol = model.ProtocolTCP
 			}
-			claims[p.Number] = append(claims[p.Number], claim{protocol, o.Cluster})
+			at := socket{p.Number, protocol == model.ProtocolUDP}
+			claims[at] = append(claims[at], claim{protocol, o.Cluster})
 		}
 	}
-	for number, list := range claims {
+	for at, list := range claims {
 		if !slices.ContainsFunc(list, func(c claim) bool { return c.protocol != list[0].protocol }) {
 			continue
 		}
@@ -71,7 +76,7 @@ func (d *diagnosis) portConflicts(subject string, s Service) {
 		var evidence []string
 		for _, c := range list {
 			clusters = append(clusters, c.cluster)
-			evidence = append(evidence, fmt.Sprintf("port %d is %s in cluster %s", number, c.protocol, c.cluster))
+			evidence = append(evidence, fmt.Sprintf("port %d is %s in cluster %s", at.number, c.protocol, c.cluster))
 		}
 		d.add(portConflict, subject, "clusters do not agree which protocol its ports speak", clusters, evidence...)
 	}

@@ -24,10 +24,12 @@ type ServiceView struct {
 
 // Offer is one cluster's part of a service.
 type Offer struct {
-	Cluster    model.ClusterName `json:"cluster"`
-	Ports      []model.Port      `json:"ports"`
-	Capacity   []model.Capacity  `json:"capacity"`
-	Identities []string          `json:"identities"`
+	Cluster model.ClusterName `json:"cluster"`
+	Ports   []model.Port      `json:"ports"`
+	// Capacity is what answers callers itself, by the passthrough SNI; Terminated are pods for which the cluster's gateways answer.
+	Capacity   []model.Capacity `json:"capacity" doc:"Workloads with an Envoy of their own"`
+	Terminated []model.Capacity `json:"terminated,omitempty" doc:"Pods without an Envoy, for which the cluster's gateways answer"`
+	Identities []string         `json:"identities"`
 	// ImportedBy are the clusters that the export rules let call it.
 	ImportedBy []string `json:"importedBy"`
 	// AgeSeconds is the time since the cluster's agent last confirmed the offer.
@@ -35,9 +37,9 @@ type Offer struct {
 	Stale      bool    `json:"stale"`
 }
 
-// Ready sums the ready and total capacity of the offer.
+// Ready sums the ready and total capacity of the offer, of both kinds.
 func (o Offer) Ready() (ready, total uint32) {
-	for _, c := range o.Capacity {
+	for _, c := range slices.Concat(o.Capacity, o.Terminated) {
 		ready += c.Ready
 		total += c.Total
 	}
@@ -47,7 +49,7 @@ func (o Offer) Ready() (ready, total uint32) {
 // ServiceDetail is a service with everything by which it is reached.
 type ServiceDetail struct {
 	ServiceView
-	// Endpoints are where the service stands: one for each locality of each offer.
+	// Endpoints are where the service stands: one for each locality and kind of each offer.
 	Endpoints []Endpoint `json:"endpoints"`
 }
 
@@ -55,6 +57,7 @@ type ServiceDetail struct {
 type Endpoint struct {
 	Cluster model.ClusterName `json:"cluster"`
 	model.Capacity
+	Terminated bool          `json:"terminated,omitempty" doc:"Whether the gateways answer for these pods, which have no Envoy"`
 	Gateways   []GatewayView `json:"gateways"`
 	AgeSeconds float64       `json:"ageSeconds" doc:"Seconds since the cluster's agent last confirmed it"`
 	Stale      bool          `json:"stale" doc:"Whether its cluster has been silent for so long that others are preferred"`
@@ -105,8 +108,10 @@ func endpoints(offers []Offer, gateways []GatewayView) []Endpoint {
 	out := []Endpoint{}
 	for _, o := range offers {
 		own := orEmpty(keep(gateways, func(g GatewayView) bool { return g.Cluster == o.Cluster }))
-		for _, c := range o.Capacity {
-			out = append(out, Endpoint{Cluster: o.Cluster, Capacity: c, Gateways: own, AgeSeconds: o.AgeSeconds, Stale: o.Stale})
+		for i, c := range slices.Concat(o.Capacity, o.Terminated) {
+			out = append(out, Endpoint{
+				Cluster: o.Cluster, Capacity: c, Terminated: i >= len(o.Capacity), Gateways: own, AgeSeconds: o.AgeSeconds, Stale: o.Stale,
+			})
 		}
 	}
 	return out
@@ -140,7 +145,7 @@ func (s *service) services(wanted func(model.ServiceKey) bool) []ServiceView {
 
 func offer(v *state.View, member model.Cluster, rec model.ServiceRecord, feed *Feed) Offer {
 	o := Offer{
-		Cluster: member.Name, Ports: orEmpty(rec.Ports), Capacity: orEmpty(rec.Capacity), Identities: orEmpty(rec.Identities),
+		Cluster: member.Name, Ports: orEmpty(rec.Ports), Capacity: orEmpty(rec.Capacity), Terminated: rec.Terminated, Identities: orEmpty(rec.Identities),
 		ImportedBy: []string{}, AgeSeconds: feed.AgeSeconds, Stale: feed.Stale,
 	}
 	rules := v.ExportList()

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -109,6 +110,14 @@ func TestCheckRecord(t *testing.T) {
 	twofold.Verdicts = &model.VerdictSet{Cluster: "b"}
 	foreign := service(good)
 	foreign.Cluster = "b"
+	exported := func(change func(*model.ServiceRecord)) model.Record {
+		r := service()
+		e := model.ServiceExport{Service: pay, CreatedAt: time.Unix(1, 0), IPFamilies: []model.IPFamily{model.IPv4}}
+		r.Service.Export = &e
+		change(r.Service)
+		return r
+	}
+	here := []model.Capacity{{Locality: model.Locality{Region: "eu"}, Ready: 1, Total: 1}}
 	noPort, noRegion := gw("10.0.0.1"), gw("10.0.0.1")
 	noPort.Port, noRegion.Locality.Region = 0, ""
 	tests := []struct {
@@ -129,6 +138,16 @@ func TestCheckRecord(t *testing.T) {
 		{"dots", open, service("spiffe://a.acme/ns/shop/sa/.."), "not the cluster's to claim"},
 		{"no account", open, service("spiffe://a.acme/ns/shop/sa/"), "not the cluster's to claim"},
 		{"no identity", open, service(), "names no server identity"},
+		{"an export without pods", open, exported(func(*model.ServiceRecord) {}), ""},
+		{"gateways answer", open, exported(func(s *model.ServiceRecord) { s.Terminated, s.Export = here, nil }), ""},
+		{"pods with Envoys", open, exported(func(s *model.ServiceRecord) { s.Capacity = here }), "names no server identity"},
+		{"an export of another service", open, exported(func(s *model.ServiceRecord) { s.Export.Service.Name = "x" }), "its export is of service"},
+		{"a bad export", open, exported(func(s *model.ServiceRecord) { s.Export.IPFamilies = nil }), "export: ipFamilies"},
+		{"too many ports", open, exported(func(s *model.ServiceRecord) { s.Ports = make([]model.Port, MaxPorts+1) }), "65 ports"},
+		{"a port twice", open, exported(func(s *model.ServiceRecord) {
+			s.Ports = []model.Port{{Number: 1}, {Number: 1, Protocol: model.ProtocolTCP}}
+		}), "stands twice"},
+		{"too many localities", open, exported(func(s *model.ServiceRecord) { s.Terminated = make([]model.Capacity, MaxLocalities+1) }), "more than 256 localities"},
 		{"too many identities", open, service(slices.Repeat([]string{good}, MaxIdentities+1)...), "at most 256"},
 		{"other cluster's record", open, foreign, `speaks for cluster "b"`},
 		{"two contents", open, both, "more than one content"},

@@ -17,7 +17,9 @@ const (
 	MaxGateways   = 64
 	MaxIdentities = 256
 	// MaxVerdicts leaves room for several addresses behind each gateway's name.
-	MaxVerdicts = 16 * MaxGateways
+	MaxVerdicts   = 16 * MaxGateways
+	MaxPorts      = 64
+	MaxLocalities = 256
 )
 
 // CheckRecord reports why a record of origin does not count, or nil when it does. It does not look at signatures.
@@ -58,7 +60,30 @@ func checkService(origin model.Cluster, rules []policy.ExportRule, s *model.Serv
 	if err := checkExport(origin, rules, s.Service); err != nil {
 		return err
 	}
+	if err := checkShape(s); err != nil {
+		return fmt.Errorf("service %s of cluster %q: %w", s.Service, origin.Name, err)
+	}
 	return checkIdentities(origin, s)
+}
+
+// checkShape holds a record to its bounds, and its export to the record.
+func checkShape(s *model.ServiceRecord) error {
+	switch {
+	case len(s.Ports) > MaxPorts:
+		return fmt.Errorf("it has %d ports: at most %d are allowed", len(s.Ports), MaxPorts)
+	case len(s.Capacity) > MaxLocalities || len(s.Terminated) > MaxLocalities:
+		return fmt.Errorf("it is in more than %d localities", MaxLocalities)
+	}
+	if err := model.ValidatePorts(s.Ports); err != nil || s.Export == nil {
+		return err
+	}
+	if s.Export.Service != s.Service {
+		return fmt.Errorf("its export is of service %s", s.Export.Service)
+	}
+	if err := s.Export.Validate(); err != nil {
+		return fmt.Errorf("export: %w", err)
+	}
+	return nil
 }
 
 // checkExport tells the two owners of the answer apart: the join token is the federation's grant, the rule its use.
@@ -87,9 +112,10 @@ func list(names []string) string {
 	return strings.Join(names, ", ")
 }
 
-// checkIdentities refuses an empty list too: a caller that is told of no identity could not tell the right server from a wrong one.
+// checkIdentities refuses an empty list where the passthrough SNI leads anywhere: a caller that is told of no identity could not tell the
+// right server from a wrong one. Behind the terminated SNI stands the cluster's gateway, whose identity follows from the cluster.
 func checkIdentities(origin model.Cluster, s *model.ServiceRecord) error {
-	if len(s.Identities) == 0 {
+	if len(s.Identities) == 0 && (len(s.Capacity) > 0 || len(s.Terminated) == 0 && s.Export == nil) {
 		return fmt.Errorf("service %s of cluster %q names no server identity", s.Service, origin.Name)
 	}
 	if len(s.Identities) > MaxIdentities {

@@ -452,8 +452,10 @@ type Port struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Name   string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	Number uint32                 `protobuf:"varint,2,opt,name=number,proto3" json:"number,omitempty"`
-	// protocol is one of http, http2, grpc, tcp.
-	Protocol      string `protobuf:"bytes,3,opt,name=protocol,proto3" json:"protocol,omitempty"`
+	// protocol is one of http, http2, grpc, tcp, udp.
+	Protocol string `protobuf:"bytes,3,opt,name=protocol,proto3" json:"protocol,omitempty"`
+	// app_protocol is what a Kubernetes Service says literally.
+	AppProtocol   string `protobuf:"bytes,4,opt,name=app_protocol,json=appProtocol,proto3" json:"app_protocol,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -505,6 +507,13 @@ func (x *Port) GetNumber() uint32 {
 func (x *Port) GetProtocol() string {
 	if x != nil {
 		return x.Protocol
+	}
+	return ""
+}
+
+func (x *Port) GetAppProtocol() string {
+	if x != nil {
+		return x.AppProtocol
 	}
 	return ""
 }
@@ -575,10 +584,14 @@ type ServiceRecord struct {
 	Namespace string                 `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
 	Name      string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
 	Ports     []*Port                `protobuf:"bytes,3,rep,name=ports,proto3" json:"ports,omitempty"`
-	// identities are the SPIFFE IDs that its servers may present.
+	// identities are the SPIFFE IDs that servers reached by the passthrough SNI may present.
 	Identities []string `protobuf:"bytes,4,rep,name=identities,proto3" json:"identities,omitempty"`
 	// capacity is what can be reached by the passthrough SNI.
-	Capacity      []*Capacity `protobuf:"bytes,5,rep,name=capacity,proto3" json:"capacity,omitempty"`
+	Capacity []*Capacity `protobuf:"bytes,5,rep,name=capacity,proto3" json:"capacity,omitempty"`
+	// terminated is what can be reached by the terminated SNI, for which the cluster's gateways answer.
+	Terminated []*Capacity `protobuf:"bytes,6,rep,name=terminated,proto3" json:"terminated,omitempty"`
+	// export is set for a service that a Kubernetes cluster exports.
+	Export        *ServiceExport `protobuf:"bytes,7,opt,name=export,proto3" json:"export,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -648,6 +661,203 @@ func (x *ServiceRecord) GetCapacity() []*Capacity {
 	return nil
 }
 
+func (x *ServiceRecord) GetTerminated() []*Capacity {
+	if x != nil {
+		return x.Terminated
+	}
+	return nil
+}
+
+func (x *ServiceRecord) GetExport() *ServiceExport {
+	if x != nil {
+		return x.Export
+	}
+	return nil
+}
+
+// ServiceExport is what the Multi-Cluster Services API (KEP-1645) merges of a cluster's export. Its ports are those of its record.
+type ServiceExport struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// created_at is the creation time of the ServiceExport, in seconds since the epoch.
+	CreatedAt int64 `protobuf:"varint,1,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	Headless  bool  `protobuf:"varint,2,opt,name=headless,proto3" json:"headless,omitempty"`
+	// ip_families are "IPv4" and "IPv6", in the Service's order.
+	IpFamilies []string `protobuf:"bytes,3,rep,name=ip_families,json=ipFamilies,proto3" json:"ip_families,omitempty"`
+	// session_affinity is "None" or "ClientIP", affinity_timeout the latter's, in seconds.
+	SessionAffinity       string            `protobuf:"bytes,4,opt,name=session_affinity,json=sessionAffinity,proto3" json:"session_affinity,omitempty"`
+	AffinityTimeout       int32             `protobuf:"varint,5,opt,name=affinity_timeout,json=affinityTimeout,proto3" json:"affinity_timeout,omitempty"`
+	InternalTrafficPolicy string            `protobuf:"bytes,6,opt,name=internal_traffic_policy,json=internalTrafficPolicy,proto3" json:"internal_traffic_policy,omitempty"`
+	TrafficDistribution   string            `protobuf:"bytes,7,opt,name=traffic_distribution,json=trafficDistribution,proto3" json:"traffic_distribution,omitempty"`
+	Labels                map[string]string `protobuf:"bytes,8,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Annotations           map[string]string `protobuf:"bytes,9,rep,name=annotations,proto3" json:"annotations,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// endpoints are a headless service's.
+	Endpoints     []*ExportEndpoint `protobuf:"bytes,10,rep,name=endpoints,proto3" json:"endpoints,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ServiceExport) Reset() {
+	*x = ServiceExport{}
+	mi := &file_hanse_v1_catalog_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ServiceExport) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ServiceExport) ProtoMessage() {}
+
+func (x *ServiceExport) ProtoReflect() protoreflect.Message {
+	mi := &file_hanse_v1_catalog_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ServiceExport.ProtoReflect.Descriptor instead.
+func (*ServiceExport) Descriptor() ([]byte, []int) {
+	return file_hanse_v1_catalog_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *ServiceExport) GetCreatedAt() int64 {
+	if x != nil {
+		return x.CreatedAt
+	}
+	return 0
+}
+
+func (x *ServiceExport) GetHeadless() bool {
+	if x != nil {
+		return x.Headless
+	}
+	return false
+}
+
+func (x *ServiceExport) GetIpFamilies() []string {
+	if x != nil {
+		return x.IpFamilies
+	}
+	return nil
+}
+
+func (x *ServiceExport) GetSessionAffinity() string {
+	if x != nil {
+		return x.SessionAffinity
+	}
+	return ""
+}
+
+func (x *ServiceExport) GetAffinityTimeout() int32 {
+	if x != nil {
+		return x.AffinityTimeout
+	}
+	return 0
+}
+
+func (x *ServiceExport) GetInternalTrafficPolicy() string {
+	if x != nil {
+		return x.InternalTrafficPolicy
+	}
+	return ""
+}
+
+func (x *ServiceExport) GetTrafficDistribution() string {
+	if x != nil {
+		return x.TrafficDistribution
+	}
+	return ""
+}
+
+func (x *ServiceExport) GetLabels() map[string]string {
+	if x != nil {
+		return x.Labels
+	}
+	return nil
+}
+
+func (x *ServiceExport) GetAnnotations() map[string]string {
+	if x != nil {
+		return x.Annotations
+	}
+	return nil
+}
+
+func (x *ServiceExport) GetEndpoints() []*ExportEndpoint {
+	if x != nil {
+		return x.Endpoints
+	}
+	return nil
+}
+
+// ExportEndpoint is one address of a headless service.
+type ExportEndpoint struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Hostname string                 `protobuf:"bytes,1,opt,name=hostname,proto3" json:"hostname,omitempty"`
+	// address is an IP address of the exporting cluster, 4 or 16 bytes.
+	Address       []byte `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
+	Ready         bool   `protobuf:"varint,3,opt,name=ready,proto3" json:"ready,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExportEndpoint) Reset() {
+	*x = ExportEndpoint{}
+	mi := &file_hanse_v1_catalog_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportEndpoint) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportEndpoint) ProtoMessage() {}
+
+func (x *ExportEndpoint) ProtoReflect() protoreflect.Message {
+	mi := &file_hanse_v1_catalog_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportEndpoint.ProtoReflect.Descriptor instead.
+func (*ExportEndpoint) Descriptor() ([]byte, []int) {
+	return file_hanse_v1_catalog_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *ExportEndpoint) GetHostname() string {
+	if x != nil {
+		return x.Hostname
+	}
+	return ""
+}
+
+func (x *ExportEndpoint) GetAddress() []byte {
+	if x != nil {
+		return x.Address
+	}
+	return nil
+}
+
+func (x *ExportEndpoint) GetReady() bool {
+	if x != nil {
+		return x.Ready
+	}
+	return false
+}
+
 type Gateway struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -662,7 +872,7 @@ type Gateway struct {
 
 func (x *Gateway) Reset() {
 	*x = Gateway{}
-	mi := &file_hanse_v1_catalog_proto_msgTypes[8]
+	mi := &file_hanse_v1_catalog_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -674,7 +884,7 @@ func (x *Gateway) String() string {
 func (*Gateway) ProtoMessage() {}
 
 func (x *Gateway) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_catalog_proto_msgTypes[8]
+	mi := &file_hanse_v1_catalog_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -687,7 +897,7 @@ func (x *Gateway) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Gateway.ProtoReflect.Descriptor instead.
 func (*Gateway) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_catalog_proto_rawDescGZIP(), []int{8}
+	return file_hanse_v1_catalog_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Gateway) GetName() string {
@@ -735,7 +945,7 @@ type GatewaySet struct {
 
 func (x *GatewaySet) Reset() {
 	*x = GatewaySet{}
-	mi := &file_hanse_v1_catalog_proto_msgTypes[9]
+	mi := &file_hanse_v1_catalog_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -747,7 +957,7 @@ func (x *GatewaySet) String() string {
 func (*GatewaySet) ProtoMessage() {}
 
 func (x *GatewaySet) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_catalog_proto_msgTypes[9]
+	mi := &file_hanse_v1_catalog_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -760,7 +970,7 @@ func (x *GatewaySet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GatewaySet.ProtoReflect.Descriptor instead.
 func (*GatewaySet) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_catalog_proto_rawDescGZIP(), []int{9}
+	return file_hanse_v1_catalog_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *GatewaySet) GetGateways() []*Gateway {
@@ -789,7 +999,7 @@ type SiteStatus struct {
 
 func (x *SiteStatus) Reset() {
 	*x = SiteStatus{}
-	mi := &file_hanse_v1_catalog_proto_msgTypes[10]
+	mi := &file_hanse_v1_catalog_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -801,7 +1011,7 @@ func (x *SiteStatus) String() string {
 func (*SiteStatus) ProtoMessage() {}
 
 func (x *SiteStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_catalog_proto_msgTypes[10]
+	mi := &file_hanse_v1_catalog_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -814,7 +1024,7 @@ func (x *SiteStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SiteStatus.ProtoReflect.Descriptor instead.
 func (*SiteStatus) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_catalog_proto_rawDescGZIP(), []int{10}
+	return file_hanse_v1_catalog_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *SiteStatus) GetAgentVersion() string {
@@ -870,7 +1080,7 @@ type VerdictSet struct {
 
 func (x *VerdictSet) Reset() {
 	*x = VerdictSet{}
-	mi := &file_hanse_v1_catalog_proto_msgTypes[11]
+	mi := &file_hanse_v1_catalog_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -882,7 +1092,7 @@ func (x *VerdictSet) String() string {
 func (*VerdictSet) ProtoMessage() {}
 
 func (x *VerdictSet) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_catalog_proto_msgTypes[11]
+	mi := &file_hanse_v1_catalog_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -895,7 +1105,7 @@ func (x *VerdictSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerdictSet.ProtoReflect.Descriptor instead.
 func (*VerdictSet) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_catalog_proto_rawDescGZIP(), []int{11}
+	return file_hanse_v1_catalog_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *VerdictSet) GetCluster() string {
@@ -928,7 +1138,7 @@ type Verdict struct {
 
 func (x *Verdict) Reset() {
 	*x = Verdict{}
-	mi := &file_hanse_v1_catalog_proto_msgTypes[12]
+	mi := &file_hanse_v1_catalog_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -940,7 +1150,7 @@ func (x *Verdict) String() string {
 func (*Verdict) ProtoMessage() {}
 
 func (x *Verdict) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_catalog_proto_msgTypes[12]
+	mi := &file_hanse_v1_catalog_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -953,7 +1163,7 @@ func (x *Verdict) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Verdict.ProtoReflect.Descriptor instead.
 func (*Verdict) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_catalog_proto_rawDescGZIP(), []int{12}
+	return file_hanse_v1_catalog_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Verdict) GetGateway() string {
@@ -1006,7 +1216,7 @@ type ProxyStatus struct {
 
 func (x *ProxyStatus) Reset() {
 	*x = ProxyStatus{}
-	mi := &file_hanse_v1_catalog_proto_msgTypes[13]
+	mi := &file_hanse_v1_catalog_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1018,7 +1228,7 @@ func (x *ProxyStatus) String() string {
 func (*ProxyStatus) ProtoMessage() {}
 
 func (x *ProxyStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_catalog_proto_msgTypes[13]
+	mi := &file_hanse_v1_catalog_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1031,7 +1241,7 @@ func (x *ProxyStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProxyStatus.ProtoReflect.Descriptor instead.
 func (*ProxyStatus) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_catalog_proto_rawDescGZIP(), []int{13}
+	return file_hanse_v1_catalog_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ProxyStatus) GetWorkload() string {
@@ -1088,7 +1298,7 @@ type Nack struct {
 
 func (x *Nack) Reset() {
 	*x = Nack{}
-	mi := &file_hanse_v1_catalog_proto_msgTypes[14]
+	mi := &file_hanse_v1_catalog_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1100,7 +1310,7 @@ func (x *Nack) String() string {
 func (*Nack) ProtoMessage() {}
 
 func (x *Nack) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_catalog_proto_msgTypes[14]
+	mi := &file_hanse_v1_catalog_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1113,7 +1323,7 @@ func (x *Nack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Nack.ProtoReflect.Descriptor instead.
 func (*Nack) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_catalog_proto_rawDescGZIP(), []int{14}
+	return file_hanse_v1_catalog_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Nack) GetTypeUrl() string {
@@ -1171,15 +1381,16 @@ const file_hanse_v1_catalog_proto_rawDesc = "" +
 	"\x12removals_confirmed\x18\t \x01(\bR\x11removalsConfirmed\"6\n" +
 	"\bLocality\x12\x16\n" +
 	"\x06region\x18\x01 \x01(\tR\x06region\x12\x12\n" +
-	"\x04zone\x18\x02 \x01(\tR\x04zone\"N\n" +
+	"\x04zone\x18\x02 \x01(\tR\x04zone\"q\n" +
 	"\x04Port\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\rR\x06number\x12\x1a\n" +
-	"\bprotocol\x18\x03 \x01(\tR\bprotocol\"f\n" +
+	"\bprotocol\x18\x03 \x01(\tR\bprotocol\x12!\n" +
+	"\fapp_protocol\x18\x04 \x01(\tR\vappProtocol\"f\n" +
 	"\bCapacity\x12.\n" +
 	"\blocality\x18\x01 \x01(\v2\x12.hanse.v1.LocalityR\blocality\x12\x14\n" +
 	"\x05ready\x18\x02 \x01(\rR\x05ready\x12\x14\n" +
-	"\x05total\x18\x03 \x01(\rR\x05total\"\xb7\x01\n" +
+	"\x05total\x18\x03 \x01(\rR\x05total\"\x9c\x02\n" +
 	"\rServiceRecord\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12$\n" +
@@ -1187,7 +1398,35 @@ const file_hanse_v1_catalog_proto_rawDesc = "" +
 	"\n" +
 	"identities\x18\x04 \x03(\tR\n" +
 	"identities\x12.\n" +
-	"\bcapacity\x18\x05 \x03(\v2\x12.hanse.v1.CapacityR\bcapacity\"\x97\x01\n" +
+	"\bcapacity\x18\x05 \x03(\v2\x12.hanse.v1.CapacityR\bcapacity\x122\n" +
+	"\n" +
+	"terminated\x18\x06 \x03(\v2\x12.hanse.v1.CapacityR\n" +
+	"terminated\x12/\n" +
+	"\x06export\x18\a \x01(\v2\x17.hanse.v1.ServiceExportR\x06export\"\xe8\x04\n" +
+	"\rServiceExport\x12\x1d\n" +
+	"\n" +
+	"created_at\x18\x01 \x01(\x03R\tcreatedAt\x12\x1a\n" +
+	"\bheadless\x18\x02 \x01(\bR\bheadless\x12\x1f\n" +
+	"\vip_families\x18\x03 \x03(\tR\n" +
+	"ipFamilies\x12)\n" +
+	"\x10session_affinity\x18\x04 \x01(\tR\x0fsessionAffinity\x12)\n" +
+	"\x10affinity_timeout\x18\x05 \x01(\x05R\x0faffinityTimeout\x126\n" +
+	"\x17internal_traffic_policy\x18\x06 \x01(\tR\x15internalTrafficPolicy\x121\n" +
+	"\x14traffic_distribution\x18\a \x01(\tR\x13trafficDistribution\x12;\n" +
+	"\x06labels\x18\b \x03(\v2#.hanse.v1.ServiceExport.LabelsEntryR\x06labels\x12J\n" +
+	"\vannotations\x18\t \x03(\v2(.hanse.v1.ServiceExport.AnnotationsEntryR\vannotations\x126\n" +
+	"\tendpoints\x18\n" +
+	" \x03(\v2\x18.hanse.v1.ExportEndpointR\tendpoints\x1a9\n" +
+	"\vLabelsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a>\n" +
+	"\x10AnnotationsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\\\n" +
+	"\x0eExportEndpoint\x12\x1a\n" +
+	"\bhostname\x18\x01 \x01(\tR\bhostname\x12\x18\n" +
+	"\aaddress\x18\x02 \x01(\fR\aaddress\x12\x14\n" +
+	"\x05ready\x18\x03 \x01(\bR\x05ready\"\x97\x01\n" +
 	"\aGateway\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x12\n" +
@@ -1241,7 +1480,7 @@ func file_hanse_v1_catalog_proto_rawDescGZIP() []byte {
 	return file_hanse_v1_catalog_proto_rawDescData
 }
 
-var file_hanse_v1_catalog_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_hanse_v1_catalog_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_hanse_v1_catalog_proto_goTypes = []any{
 	(*Version)(nil),               // 0: hanse.v1.Version
 	(*Record)(nil),                // 1: hanse.v1.Record
@@ -1251,41 +1490,50 @@ var file_hanse_v1_catalog_proto_goTypes = []any{
 	(*Port)(nil),                  // 5: hanse.v1.Port
 	(*Capacity)(nil),              // 6: hanse.v1.Capacity
 	(*ServiceRecord)(nil),         // 7: hanse.v1.ServiceRecord
-	(*Gateway)(nil),               // 8: hanse.v1.Gateway
-	(*GatewaySet)(nil),            // 9: hanse.v1.GatewaySet
-	(*SiteStatus)(nil),            // 10: hanse.v1.SiteStatus
-	(*VerdictSet)(nil),            // 11: hanse.v1.VerdictSet
-	(*Verdict)(nil),               // 12: hanse.v1.Verdict
-	(*ProxyStatus)(nil),           // 13: hanse.v1.ProxyStatus
-	(*Nack)(nil),                  // 14: hanse.v1.Nack
-	(*timestamppb.Timestamp)(nil), // 15: google.protobuf.Timestamp
+	(*ServiceExport)(nil),         // 8: hanse.v1.ServiceExport
+	(*ExportEndpoint)(nil),        // 9: hanse.v1.ExportEndpoint
+	(*Gateway)(nil),               // 10: hanse.v1.Gateway
+	(*GatewaySet)(nil),            // 11: hanse.v1.GatewaySet
+	(*SiteStatus)(nil),            // 12: hanse.v1.SiteStatus
+	(*VerdictSet)(nil),            // 13: hanse.v1.VerdictSet
+	(*Verdict)(nil),               // 14: hanse.v1.Verdict
+	(*ProxyStatus)(nil),           // 15: hanse.v1.ProxyStatus
+	(*Nack)(nil),                  // 16: hanse.v1.Nack
+	nil,                           // 17: hanse.v1.ServiceExport.LabelsEntry
+	nil,                           // 18: hanse.v1.ServiceExport.AnnotationsEntry
+	(*timestamppb.Timestamp)(nil), // 19: google.protobuf.Timestamp
 }
 var file_hanse_v1_catalog_proto_depIdxs = []int32{
 	0,  // 0: hanse.v1.Record.version:type_name -> hanse.v1.Version
 	7,  // 1: hanse.v1.Record.service:type_name -> hanse.v1.ServiceRecord
-	9,  // 2: hanse.v1.Record.gateways:type_name -> hanse.v1.GatewaySet
-	10, // 3: hanse.v1.Record.status:type_name -> hanse.v1.SiteStatus
-	11, // 4: hanse.v1.Record.verdicts:type_name -> hanse.v1.VerdictSet
+	11, // 2: hanse.v1.Record.gateways:type_name -> hanse.v1.GatewaySet
+	12, // 3: hanse.v1.Record.status:type_name -> hanse.v1.SiteStatus
+	13, // 4: hanse.v1.Record.verdicts:type_name -> hanse.v1.VerdictSet
 	0,  // 5: hanse.v1.Batch.from:type_name -> hanse.v1.Version
 	0,  // 6: hanse.v1.Batch.to:type_name -> hanse.v1.Version
 	2,  // 7: hanse.v1.Batch.upserts:type_name -> hanse.v1.SignedRecord
-	15, // 8: hanse.v1.Batch.produced_at:type_name -> google.protobuf.Timestamp
+	19, // 8: hanse.v1.Batch.produced_at:type_name -> google.protobuf.Timestamp
 	4,  // 9: hanse.v1.Capacity.locality:type_name -> hanse.v1.Locality
 	5,  // 10: hanse.v1.ServiceRecord.ports:type_name -> hanse.v1.Port
 	6,  // 11: hanse.v1.ServiceRecord.capacity:type_name -> hanse.v1.Capacity
-	4,  // 12: hanse.v1.Gateway.locality:type_name -> hanse.v1.Locality
-	8,  // 13: hanse.v1.GatewaySet.gateways:type_name -> hanse.v1.Gateway
-	13, // 14: hanse.v1.SiteStatus.proxies:type_name -> hanse.v1.ProxyStatus
-	15, // 15: hanse.v1.SiteStatus.earliest_expiry:type_name -> google.protobuf.Timestamp
-	12, // 16: hanse.v1.VerdictSet.verdicts:type_name -> hanse.v1.Verdict
-	15, // 17: hanse.v1.Verdict.since:type_name -> google.protobuf.Timestamp
-	14, // 18: hanse.v1.ProxyStatus.nacks:type_name -> hanse.v1.Nack
-	15, // 19: hanse.v1.Nack.at:type_name -> google.protobuf.Timestamp
-	20, // [20:20] is the sub-list for method output_type
-	20, // [20:20] is the sub-list for method input_type
-	20, // [20:20] is the sub-list for extension type_name
-	20, // [20:20] is the sub-list for extension extendee
-	0,  // [0:20] is the sub-list for field type_name
+	6,  // 12: hanse.v1.ServiceRecord.terminated:type_name -> hanse.v1.Capacity
+	8,  // 13: hanse.v1.ServiceRecord.export:type_name -> hanse.v1.ServiceExport
+	17, // 14: hanse.v1.ServiceExport.labels:type_name -> hanse.v1.ServiceExport.LabelsEntry
+	18, // 15: hanse.v1.ServiceExport.annotations:type_name -> hanse.v1.ServiceExport.AnnotationsEntry
+	9,  // 16: hanse.v1.ServiceExport.endpoints:type_name -> hanse.v1.ExportEndpoint
+	4,  // 17: hanse.v1.Gateway.locality:type_name -> hanse.v1.Locality
+	10, // 18: hanse.v1.GatewaySet.gateways:type_name -> hanse.v1.Gateway
+	15, // 19: hanse.v1.SiteStatus.proxies:type_name -> hanse.v1.ProxyStatus
+	19, // 20: hanse.v1.SiteStatus.earliest_expiry:type_name -> google.protobuf.Timestamp
+	14, // 21: hanse.v1.VerdictSet.verdicts:type_name -> hanse.v1.Verdict
+	19, // 22: hanse.v1.Verdict.since:type_name -> google.protobuf.Timestamp
+	16, // 23: hanse.v1.ProxyStatus.nacks:type_name -> hanse.v1.Nack
+	19, // 24: hanse.v1.Nack.at:type_name -> google.protobuf.Timestamp
+	25, // [25:25] is the sub-list for method output_type
+	25, // [25:25] is the sub-list for method input_type
+	25, // [25:25] is the sub-list for extension type_name
+	25, // [25:25] is the sub-list for extension extendee
+	0,  // [0:25] is the sub-list for field type_name
 }
 
 func init() { file_hanse_v1_catalog_proto_init() }
@@ -1305,7 +1553,7 @@ func file_hanse_v1_catalog_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_hanse_v1_catalog_proto_rawDesc), len(file_hanse_v1_catalog_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   15,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

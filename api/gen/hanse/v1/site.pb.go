@@ -417,9 +417,11 @@ type Registration struct {
 	Upstreams   []*Upstream    `protobuf:"bytes,11,rep,name=upstreams,proto3" json:"upstreams,omitempty"`
 	Open        *OpenUpstreams `protobuf:"bytes,12,opt,name=open,proto3" json:"open,omitempty"`
 	// gateway is set for an east-west gateway.
-	Gateway       *GatewayRegistration `protobuf:"bytes,13,opt,name=gateway,proto3" json:"gateway,omitempty"`
-	Health        *WorkloadHealth      `protobuf:"bytes,14,opt,name=health,proto3" json:"health,omitempty"`
-	HanseVersion  string               `protobuf:"bytes,15,opt,name=hanse_version,json=hanseVersion,proto3" json:"hanse_version,omitempty"`
+	Gateway      *GatewayRegistration `protobuf:"bytes,13,opt,name=gateway,proto3" json:"gateway,omitempty"`
+	Health       *WorkloadHealth      `protobuf:"bytes,14,opt,name=health,proto3" json:"health,omitempty"`
+	HanseVersion string               `protobuf:"bytes,15,opt,name=hanse_version,json=hanseVersion,proto3" json:"hanse_version,omitempty"`
+	// egress is set for an egress gateway.
+	Egress        *EgressRegistration `protobuf:"bytes,16,opt,name=egress,proto3" json:"egress,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -557,6 +559,13 @@ func (x *Registration) GetHanseVersion() string {
 		return x.HanseVersion
 	}
 	return ""
+}
+
+func (x *Registration) GetEgress() *EgressRegistration {
+	if x != nil {
+		return x.Egress
+	}
+	return nil
 }
 
 type WorkloadPort struct {
@@ -795,6 +804,61 @@ func (x *GatewayRegistration) GetAdvertisePort() uint32 {
 	return 0
 }
 
+// EgressRegistration is how an egress gateway listens.
+type EgressRegistration struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// bind is an IP address without port.
+	Bind string `protobuf:"bytes,1,opt,name=bind,proto3" json:"bind,omitempty"`
+	// namespace is the only one whose workloads call through it; empty for the whole cluster.
+	Namespace     string `protobuf:"bytes,2,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EgressRegistration) Reset() {
+	*x = EgressRegistration{}
+	mi := &file_hanse_v1_site_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EgressRegistration) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EgressRegistration) ProtoMessage() {}
+
+func (x *EgressRegistration) ProtoReflect() protoreflect.Message {
+	mi := &file_hanse_v1_site_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EgressRegistration.ProtoReflect.Descriptor instead.
+func (*EgressRegistration) Descriptor() ([]byte, []int) {
+	return file_hanse_v1_site_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *EgressRegistration) GetBind() string {
+	if x != nil {
+		return x.Bind
+	}
+	return ""
+}
+
+func (x *EgressRegistration) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
 type WorkloadHealth struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Ready         bool                   `protobuf:"varint,1,opt,name=ready,proto3" json:"ready,omitempty"`
@@ -806,7 +870,7 @@ type WorkloadHealth struct {
 
 func (x *WorkloadHealth) Reset() {
 	*x = WorkloadHealth{}
-	mi := &file_hanse_v1_site_proto_msgTypes[11]
+	mi := &file_hanse_v1_site_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -818,7 +882,7 @@ func (x *WorkloadHealth) String() string {
 func (*WorkloadHealth) ProtoMessage() {}
 
 func (x *WorkloadHealth) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_site_proto_msgTypes[11]
+	mi := &file_hanse_v1_site_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -831,7 +895,7 @@ func (x *WorkloadHealth) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkloadHealth.ProtoReflect.Descriptor instead.
 func (*WorkloadHealth) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_site_proto_rawDescGZIP(), []int{11}
+	return file_hanse_v1_site_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *WorkloadHealth) GetReady() bool {
@@ -869,7 +933,7 @@ type ProxyReport struct {
 
 func (x *ProxyReport) Reset() {
 	*x = ProxyReport{}
-	mi := &file_hanse_v1_site_proto_msgTypes[12]
+	mi := &file_hanse_v1_site_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -881,7 +945,7 @@ func (x *ProxyReport) String() string {
 func (*ProxyReport) ProtoMessage() {}
 
 func (x *ProxyReport) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_site_proto_msgTypes[12]
+	mi := &file_hanse_v1_site_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -894,7 +958,7 @@ func (x *ProxyReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProxyReport.ProtoReflect.Descriptor instead.
 func (*ProxyReport) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_site_proto_rawDescGZIP(), []int{12}
+	return file_hanse_v1_site_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ProxyReport) GetNacks() []*Nack {
@@ -936,7 +1000,7 @@ type Acknowledgement struct {
 
 func (x *Acknowledgement) Reset() {
 	*x = Acknowledgement{}
-	mi := &file_hanse_v1_site_proto_msgTypes[13]
+	mi := &file_hanse_v1_site_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -948,7 +1012,7 @@ func (x *Acknowledgement) String() string {
 func (*Acknowledgement) ProtoMessage() {}
 
 func (x *Acknowledgement) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_site_proto_msgTypes[13]
+	mi := &file_hanse_v1_site_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -961,7 +1025,7 @@ func (x *Acknowledgement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Acknowledgement.ProtoReflect.Descriptor instead.
 func (*Acknowledgement) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_site_proto_rawDescGZIP(), []int{13}
+	return file_hanse_v1_site_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Acknowledgement) GetSet() string {
@@ -984,7 +1048,7 @@ type AttachResponse struct {
 
 func (x *AttachResponse) Reset() {
 	*x = AttachResponse{}
-	mi := &file_hanse_v1_site_proto_msgTypes[14]
+	mi := &file_hanse_v1_site_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -996,7 +1060,7 @@ func (x *AttachResponse) String() string {
 func (*AttachResponse) ProtoMessage() {}
 
 func (x *AttachResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_site_proto_msgTypes[14]
+	mi := &file_hanse_v1_site_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1009,7 +1073,7 @@ func (x *AttachResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttachResponse.ProtoReflect.Descriptor instead.
 func (*AttachResponse) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_site_proto_rawDescGZIP(), []int{14}
+	return file_hanse_v1_site_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *AttachResponse) GetMessage() isAttachResponse_Message {
@@ -1065,7 +1129,7 @@ type AttachWelcome struct {
 
 func (x *AttachWelcome) Reset() {
 	*x = AttachWelcome{}
-	mi := &file_hanse_v1_site_proto_msgTypes[15]
+	mi := &file_hanse_v1_site_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1077,7 +1141,7 @@ func (x *AttachWelcome) String() string {
 func (*AttachWelcome) ProtoMessage() {}
 
 func (x *AttachWelcome) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_site_proto_msgTypes[15]
+	mi := &file_hanse_v1_site_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1090,7 +1154,7 @@ func (x *AttachWelcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttachWelcome.ProtoReflect.Descriptor instead.
 func (*AttachWelcome) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_site_proto_rawDescGZIP(), []int{15}
+	return file_hanse_v1_site_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *AttachWelcome) GetProtocol() uint32 {
@@ -1123,7 +1187,7 @@ type Problems struct {
 
 func (x *Problems) Reset() {
 	*x = Problems{}
-	mi := &file_hanse_v1_site_proto_msgTypes[16]
+	mi := &file_hanse_v1_site_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1135,7 +1199,7 @@ func (x *Problems) String() string {
 func (*Problems) ProtoMessage() {}
 
 func (x *Problems) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_site_proto_msgTypes[16]
+	mi := &file_hanse_v1_site_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1148,7 +1212,7 @@ func (x *Problems) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Problems.ProtoReflect.Descriptor instead.
 func (*Problems) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_site_proto_rawDescGZIP(), []int{16}
+	return file_hanse_v1_site_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Problems) GetProblems() []string {
@@ -1184,7 +1248,7 @@ const file_hanse_v1_site_proto_rawDesc = "" +
 	"\bwithdraw\x18\x04 \x01(\v2\x12.hanse.v1.WithdrawH\x00R\bwithdrawB\t\n" +
 	"\amessage\"\n" +
 	"\n" +
-	"\bWithdraw\"\xd1\x04\n" +
+	"\bWithdraw\"\x87\x05\n" +
 	"\fRegistration\x12!\n" +
 	"\fprotocol_min\x18\x01 \x01(\rR\vprotocolMin\x12!\n" +
 	"\fprotocol_max\x18\x02 \x01(\rR\vprotocolMax\x12\x1c\n" +
@@ -1201,7 +1265,8 @@ const file_hanse_v1_site_proto_rawDesc = "" +
 	"\x04open\x18\f \x01(\v2\x17.hanse.v1.OpenUpstreamsR\x04open\x127\n" +
 	"\agateway\x18\r \x01(\v2\x1d.hanse.v1.GatewayRegistrationR\agateway\x120\n" +
 	"\x06health\x18\x0e \x01(\v2\x18.hanse.v1.WorkloadHealthR\x06health\x12#\n" +
-	"\rhanse_version\x18\x0f \x01(\tR\fhanseVersion\"J\n" +
+	"\rhanse_version\x18\x0f \x01(\tR\fhanseVersion\x124\n" +
+	"\x06egress\x18\x10 \x01(\v2\x1c.hanse.v1.EgressRegistrationR\x06egress\"J\n" +
 	"\fWorkloadPort\x12\"\n" +
 	"\x04port\x18\x01 \x01(\v2\x0e.hanse.v1.PortR\x04port\x12\x16\n" +
 	"\x06target\x18\x02 \x01(\tR\x06target\"j\n" +
@@ -1216,7 +1281,10 @@ const file_hanse_v1_site_proto_rawDesc = "" +
 	"\x13GatewayRegistration\x12\x12\n" +
 	"\x04bind\x18\x01 \x01(\tR\x04bind\x12+\n" +
 	"\x11advertise_address\x18\x02 \x01(\tR\x10advertiseAddress\x12%\n" +
-	"\x0eadvertise_port\x18\x03 \x01(\rR\radvertisePort\"Z\n" +
+	"\x0eadvertise_port\x18\x03 \x01(\rR\radvertisePort\"F\n" +
+	"\x12EgressRegistration\x12\x12\n" +
+	"\x04bind\x18\x01 \x01(\tR\x04bind\x12\x1c\n" +
+	"\tnamespace\x18\x02 \x01(\tR\tnamespace\"Z\n" +
 	"\x0eWorkloadHealth\x12\x14\n" +
 	"\x05ready\x18\x01 \x01(\bR\x05ready\x12\x1a\n" +
 	"\bdraining\x18\x02 \x01(\bR\bdraining\x12\x16\n" +
@@ -1255,7 +1323,7 @@ func file_hanse_v1_site_proto_rawDescGZIP() []byte {
 	return file_hanse_v1_site_proto_rawDescData
 }
 
-var file_hanse_v1_site_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_hanse_v1_site_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_hanse_v1_site_proto_goTypes = []any{
 	(*EnrollRequest)(nil),         // 0: hanse.v1.EnrollRequest
 	(*EnrollResponse)(nil),        // 1: hanse.v1.EnrollResponse
@@ -1268,45 +1336,47 @@ var file_hanse_v1_site_proto_goTypes = []any{
 	(*Upstream)(nil),              // 8: hanse.v1.Upstream
 	(*OpenUpstreams)(nil),         // 9: hanse.v1.OpenUpstreams
 	(*GatewayRegistration)(nil),   // 10: hanse.v1.GatewayRegistration
-	(*WorkloadHealth)(nil),        // 11: hanse.v1.WorkloadHealth
-	(*ProxyReport)(nil),           // 12: hanse.v1.ProxyReport
-	(*Acknowledgement)(nil),       // 13: hanse.v1.Acknowledgement
-	(*AttachResponse)(nil),        // 14: hanse.v1.AttachResponse
-	(*AttachWelcome)(nil),         // 15: hanse.v1.AttachWelcome
-	(*Problems)(nil),              // 16: hanse.v1.Problems
-	(*Locality)(nil),              // 17: hanse.v1.Locality
-	(*Port)(nil),                  // 18: hanse.v1.Port
-	(*Nack)(nil),                  // 19: hanse.v1.Nack
-	(*timestamppb.Timestamp)(nil), // 20: google.protobuf.Timestamp
+	(*EgressRegistration)(nil),    // 11: hanse.v1.EgressRegistration
+	(*WorkloadHealth)(nil),        // 12: hanse.v1.WorkloadHealth
+	(*ProxyReport)(nil),           // 13: hanse.v1.ProxyReport
+	(*Acknowledgement)(nil),       // 14: hanse.v1.Acknowledgement
+	(*AttachResponse)(nil),        // 15: hanse.v1.AttachResponse
+	(*AttachWelcome)(nil),         // 16: hanse.v1.AttachWelcome
+	(*Problems)(nil),              // 17: hanse.v1.Problems
+	(*Locality)(nil),              // 18: hanse.v1.Locality
+	(*Port)(nil),                  // 19: hanse.v1.Port
+	(*Nack)(nil),                  // 20: hanse.v1.Nack
+	(*timestamppb.Timestamp)(nil), // 21: google.protobuf.Timestamp
 }
 var file_hanse_v1_site_proto_depIdxs = []int32{
 	6,  // 0: hanse.v1.AttachRequest.registration:type_name -> hanse.v1.Registration
-	11, // 1: hanse.v1.AttachRequest.health:type_name -> hanse.v1.WorkloadHealth
-	12, // 2: hanse.v1.AttachRequest.report:type_name -> hanse.v1.ProxyReport
+	12, // 1: hanse.v1.AttachRequest.health:type_name -> hanse.v1.WorkloadHealth
+	13, // 2: hanse.v1.AttachRequest.report:type_name -> hanse.v1.ProxyReport
 	5,  // 3: hanse.v1.AttachRequest.withdraw:type_name -> hanse.v1.Withdraw
 	7,  // 4: hanse.v1.Registration.ports:type_name -> hanse.v1.WorkloadPort
-	17, // 5: hanse.v1.Registration.locality:type_name -> hanse.v1.Locality
+	18, // 5: hanse.v1.Registration.locality:type_name -> hanse.v1.Locality
 	8,  // 6: hanse.v1.Registration.upstreams:type_name -> hanse.v1.Upstream
 	9,  // 7: hanse.v1.Registration.open:type_name -> hanse.v1.OpenUpstreams
 	10, // 8: hanse.v1.Registration.gateway:type_name -> hanse.v1.GatewayRegistration
-	11, // 9: hanse.v1.Registration.health:type_name -> hanse.v1.WorkloadHealth
-	18, // 10: hanse.v1.WorkloadPort.port:type_name -> hanse.v1.Port
-	19, // 11: hanse.v1.ProxyReport.nacks:type_name -> hanse.v1.Nack
-	20, // 12: hanse.v1.ProxyReport.certificate_expiry:type_name -> google.protobuf.Timestamp
-	13, // 13: hanse.v1.ProxyReport.acknowledged:type_name -> hanse.v1.Acknowledgement
-	15, // 14: hanse.v1.AttachResponse.welcome:type_name -> hanse.v1.AttachWelcome
-	16, // 15: hanse.v1.AttachResponse.problems:type_name -> hanse.v1.Problems
-	0,  // 16: hanse.v1.SiteService.Enroll:input_type -> hanse.v1.EnrollRequest
-	2,  // 17: hanse.v1.SiteService.Renew:input_type -> hanse.v1.RenewRequest
-	4,  // 18: hanse.v1.SiteService.Attach:input_type -> hanse.v1.AttachRequest
-	1,  // 19: hanse.v1.SiteService.Enroll:output_type -> hanse.v1.EnrollResponse
-	3,  // 20: hanse.v1.SiteService.Renew:output_type -> hanse.v1.RenewResponse
-	14, // 21: hanse.v1.SiteService.Attach:output_type -> hanse.v1.AttachResponse
-	19, // [19:22] is the sub-list for method output_type
-	16, // [16:19] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	12, // 9: hanse.v1.Registration.health:type_name -> hanse.v1.WorkloadHealth
+	11, // 10: hanse.v1.Registration.egress:type_name -> hanse.v1.EgressRegistration
+	19, // 11: hanse.v1.WorkloadPort.port:type_name -> hanse.v1.Port
+	20, // 12: hanse.v1.ProxyReport.nacks:type_name -> hanse.v1.Nack
+	21, // 13: hanse.v1.ProxyReport.certificate_expiry:type_name -> google.protobuf.Timestamp
+	14, // 14: hanse.v1.ProxyReport.acknowledged:type_name -> hanse.v1.Acknowledgement
+	16, // 15: hanse.v1.AttachResponse.welcome:type_name -> hanse.v1.AttachWelcome
+	17, // 16: hanse.v1.AttachResponse.problems:type_name -> hanse.v1.Problems
+	0,  // 17: hanse.v1.SiteService.Enroll:input_type -> hanse.v1.EnrollRequest
+	2,  // 18: hanse.v1.SiteService.Renew:input_type -> hanse.v1.RenewRequest
+	4,  // 19: hanse.v1.SiteService.Attach:input_type -> hanse.v1.AttachRequest
+	1,  // 20: hanse.v1.SiteService.Enroll:output_type -> hanse.v1.EnrollResponse
+	3,  // 21: hanse.v1.SiteService.Renew:output_type -> hanse.v1.RenewResponse
+	15, // 22: hanse.v1.SiteService.Attach:output_type -> hanse.v1.AttachResponse
+	20, // [20:23] is the sub-list for method output_type
+	17, // [17:20] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_hanse_v1_site_proto_init() }
@@ -1321,7 +1391,7 @@ func file_hanse_v1_site_proto_init() {
 		(*AttachRequest_Report)(nil),
 		(*AttachRequest_Withdraw)(nil),
 	}
-	file_hanse_v1_site_proto_msgTypes[14].OneofWrappers = []any{
+	file_hanse_v1_site_proto_msgTypes[15].OneofWrappers = []any{
 		(*AttachResponse_Welcome)(nil),
 		(*AttachResponse_Problems)(nil),
 	}
@@ -1331,7 +1401,7 @@ func file_hanse_v1_site_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_hanse_v1_site_proto_rawDesc), len(file_hanse_v1_site_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   17,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
