@@ -4,7 +4,7 @@ GO    ?= go
 BIN   := bin/hanse
 export CGO_ENABLED ?= 0
 
-.PHONY: help build test race verify demo bench e2e e2e-matrix fuzz sim generate clean
+.PHONY: help build test race verify chart demo bench e2e e2e-matrix fuzz sim generate clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -19,8 +19,11 @@ test: ## Run all tests, those with a real Envoy included
 race: ## Run all tests with the race detector (needs a C compiler)
 	@envoy="$$(deploy/scripts/envoy.sh)" && HANSE_ENVOY="$$envoy" CGO_ENABLED=1 $(GO) test -race ./...
 
-verify: ## Check format, vet, lint, generated files, import rules, package comments
+verify: ## Check format, vet, lint, chart, generated files, import rules, package comments
 	deploy/scripts/verify.sh
+
+chart: ## Lint the Helm chart, and compare what Helm renders with what 'hanse cluster join' applies
+	@helm="$$($(GO) tool -modfile=tools/helm.mod -n helm)" && HANSE_HELM="$$helm" $(GO) test -count=1 ./deploy/helm
 
 demo: build ## Three regions, real Envoys: calls, failover, outage (KEEP=1 leaves it running)
 	@envoy="$$(deploy/scripts/envoy.sh)" && exec bin/demo -hanse $(BIN) -envoy "$$envoy" $(if $(KEEP),-keep)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What "make verify" checks: format, module files, vet, lint, wire contracts, generated files, import rules and package comments.
+# What "make verify" checks: format, module files, vet, lint, wire contracts, the chart, generated files, import rules and package comments.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 step() { printf '== %s\n' "$*"; }
@@ -28,6 +28,10 @@ go tool -modfile=tools/buf.mod buf lint
 if git cat-file -e HEAD~1:buf.yaml 2>/dev/null; then
   go tool -modfile=tools/buf.mod buf breaking --against '.git#ref=HEAD~1'
 fi
+
+step "chart"
+helm=$(go tool -modfile=tools/helm.mod -n helm)
+HANSE_HELM="$helm" go test -count=1 ./deploy/helm
 
 step "generated files"
 scratch=$(mktemp -d)
