@@ -65,6 +65,7 @@ var rules = []rule{
 	{path: "cluster-agent/probe", ours: []string{"api/model", "cluster-agent/verdict", "internal/..."}},
 	{path: "cluster-agent/verdict", pure: true, ours: []string{"api/..."}},
 	{path: "cluster-agent/vip", pure: true, ours: []string{"api/model"}},
+	{path: "cluster-agent/dns", pure: true, ours: []string{"api/model"}},
 
 	// internal is leaf code without domain words.
 	{path: "internal/..."},
@@ -87,6 +88,7 @@ var exclusive = map[string][]string{
 	// Kubernetes' client is heavy, and what it does is a shell's work.
 	"k8s.io/client-go":               {"cluster-agent/source/kube", "cluster-agent/mcs/apply", "cluster-agent/dns/serve", "cmd/hanse", "e2e/kube"},
 	"sigs.k8s.io/mcs-api/pkg/client": {"cluster-agent/source/kube", "cluster-agent/mcs/apply", "cluster-agent/dns/serve", "cmd/hanse", "e2e/kube"},
+	"github.com/miekg/dns":           {"cluster-agent/dns", "cmd/hanse", "e2e"},
 	"github.com/vishvananda/netns":   {"e2e/wan"},
 	"github.com/envoyproxy/go-control-plane/envoy": {
 		"gateway/xds", "gateway/bootstrap", "gateway/serve", "gateway/publish", "gateway/relay", "cmd/hanse", "e2e", "deploy",
