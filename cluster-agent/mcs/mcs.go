@@ -7,8 +7,6 @@
 package mcs
 
 import (
-	"time"
-
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -85,6 +83,3 @@ type Plan struct {
 	// Conditions are those that the agent owns, of each ServiceExport of this cluster.
 	Conditions map[model.ServiceKey][]metav1.Condition
 }
-
-// at is a time as the API server keeps it: in whole seconds.
-func at(now time.Time) metav1.Time { return metav1.NewTime(now.UTC().Truncate(time.Second)) }
