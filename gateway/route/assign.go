@@ -5,7 +5,7 @@ import (
 	"github.com/hanse-mesh/hanse/api/policy"
 )
 
-// LocalEndpoint is one workload of this cluster that serves the port: where its own Envoy accepts calls.
+// LocalEndpoint is one workload of this cluster that serves the port: where its own Envoy, or without one it itself, accepts calls.
 type LocalEndpoint struct {
 	// Address is an IP address.
 	Address  string
@@ -14,6 +14,8 @@ type LocalEndpoint struct {
 	// Weight is relative to the other endpoints of its locality; 0 counts as 1.
 	Weight    uint32
 	Available bool
+	// Plain says that no Envoy stands beside it.
+	Plain bool
 }
 
 // RemoteCapacity is how much of the service another cluster has in one locality.
@@ -22,6 +24,8 @@ type RemoteCapacity struct {
 	model.Capacity
 	// Stale says that the cluster has not confirmed it for too long (StaleAfter).
 	Stale bool
+	// Terminated says that it is behind the gateways that terminate; else it is behind those that pass on.
+	Terminated bool
 }
 
 // Request is everything that one assignment is derived from. The order of its slices does not matter; Assign changes none of them

@@ -76,7 +76,7 @@ func TestAssign(t *testing.T) {
 	order := policy.RegionOrder{From: "eu", To: []string{"ap", "us"}}
 	only := policy.RegionOrder{From: "eu", To: []string{"us"}, Only: true}
 	ramp := func(c model.ClusterName, l model.Locality, percent uint32) map[RampKey]uint32 {
-		return map[RampKey]uint32{{pay, c, l}: percent}
+		return map[RampKey]uint32{{Service: pay, Cluster: c, Locality: l}: percent}
 	}
 	tests := []struct {
 		name string
@@ -144,7 +144,7 @@ func TestAssign(t *testing.T) {
 
 func TestARampIsExactBesideReadySiblings(t *testing.T) {
 	r := Request{Service: pay, Cluster: "a", From: euA, Local: own(euA, 9, 9), Remote: []RemoteCapacity{far("b", euA, 3, 3)}, Gateways: gateways("b"),
-		Ramps: map[RampKey]uint32{{pay, "b", euA}: 10}}
+		Ramps: map[RampKey]uint32{{Service: pay, Cluster: "b", Locality: euA}: 10}}
 	groups := Assign(r).Priorities[0].Groups
 	if len(groups) != 2 || groups[0].Weight != 9750 || groups[1].Weight != 250 {
 		t.Errorf("b may take 10 %% of its quarter: %+v", groups)

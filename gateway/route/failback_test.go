@@ -126,7 +126,7 @@ func TestRampsEnd(t *testing.T) {
 			observed := Available{}
 			for _, c := range []model.ClusterName{"b", "c"} {
 				if rapid.Bool().Draw(t, "present") {
-					observed[RampKey{pay, c, euA}] = rapid.Bool().Draw(t, "available")
+					observed[RampKey{Service: pay, Cluster: c, Locality: euA}] = rapid.Bool().Draw(t, "available")
 				}
 			}
 			now = now.Add(time.Duration(rapid.IntRange(0, 40).Draw(t, "seconds")) * time.Second)
@@ -167,9 +167,10 @@ func TestObserve(t *testing.T) {
 	got := Available{}
 	got.Observe(r)
 	want := Available{
-		{pay, "a", euA}: true, {pay, "a", euB}: false, {pay, "b", euA}: true, {pay, "b", usA}: false,
-		{pay, "c", euA}: false, // reachable by no gateway
-		{pay, "d", euA}: false, // no gateway
+		{Service: pay, Cluster: "a", Locality: euA}: true, {Service: pay, Cluster: "a", Locality: euB}: false,
+		{Service: pay, Cluster: "b", Locality: euA}: true, {Service: pay, Cluster: "b", Locality: usA}: false,
+		{Service: pay, Cluster: "c", Locality: euA}: false, // reachable by no gateway
+		{Service: pay, Cluster: "d", Locality: euA}: false, // no gateway
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %v\nwant %v", got, want)

@@ -34,14 +34,17 @@ func genRequest(t *rapid.T, collisions bool) Request {
 		Gateways: map[model.ClusterName][]GatewayPoint{}, Ramps: map[RampKey]uint32{}}
 	for range rapid.IntRange(0, 40).Draw(t, "local") {
 		r.Local = append(r.Local, LocalEndpoint{Address: address(), Port: 15008, Locality: genLocality.Draw(t, "locality"),
-			Weight: rapid.Uint32Range(0, 3).Draw(t, "weight"), Available: rapid.Bool().Draw(t, "available")})
+			Weight: rapid.Uint32Range(0, 3).Draw(t, "weight"), Available: rapid.Bool().Draw(t, "available"), Plain: rapid.Bool().Draw(t, "plain")})
 	}
 	for _, c := range clusters {
-		for _, l := range rapid.SliceOfNDistinct(genLocality, 0, 3, func(l model.Locality) model.Locality { return l }).Draw(t, "localities") {
-			total := rapid.Uint32Range(0, 20).Draw(t, "total")
-			r.Remote = append(r.Remote, RemoteCapacity{Cluster: c, Capacity: model.Capacity{Locality: l, Ready: rapid.Uint32Range(0, total).Draw(t, "ready"), Total: total}, Stale: rapid.IntRange(0, 3).Draw(t, "stale") == 0})
-			if rapid.IntRange(0, 3).Draw(t, "climbs") == 0 {
-				r.Ramps[RampKey{r.Service, c, l}] = rapid.SampledFrom([]uint32{0, 10, 25, 50, 100}).Draw(t, "percent")
+		for _, terminated := range rapid.SampledFrom([][]bool{{false}, {true}, {false, true}}).Draw(t, "ways") {
+			for _, l := range rapid.SliceOfNDistinct(genLocality, 0, 3, func(l model.Locality) model.Locality { return l }).Draw(t, "localities") {
+				total := rapid.Uint32Range(0, 20).Draw(t, "total")
+				r.Remote = append(r.Remote, RemoteCapacity{Cluster: c, Capacity: model.Capacity{Locality: l, Ready: rapid.Uint32Range(0, total).Draw(t, "ready"), Total: total},
+					Stale: rapid.IntRange(0, 3).Draw(t, "stale") == 0, Terminated: terminated})
+				if rapid.IntRange(0, 3).Draw(t, "climbs") == 0 {
+					r.Ramps[RampKey{r.Service, c, l, terminated}] = rapid.SampledFrom([]uint32{0, 10, 25, 50, 100}).Draw(t, "percent")
+				}
 			}
 		}
 		for range rapid.IntRange(0, 3).Draw(t, "gateways") {
@@ -111,6 +114,82 @@ func TestAssignmentsAreWellFormed(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) { checkShape(t, Assign(genRequest(t, rapid.Bool().Draw(t, "collisions")))) })
 }
 
+// passed reports whether a cluster is called by its workloads' own Envoys: while one of those is ready that has not died lately, and while
+// nothing else is ready.
+func passed(r Request, c model.ClusterName) bool {
+	some := func(match func(RemoteCapacity) bool) bool {
+		return slices.ContainsFunc(r.Remote, func(o RemoteCapacity) bool { return o.Cluster == c && match(o) })
+	}
+	if !some(func(o RemoteCapacity) bool { return !o.Terminated }) {
+		return false
+	}
+	return some(func(o RemoteCapacity) bool {
+		percent, limited := r.Ramps[RampKey{r.Service, c, o.Locality, false}]
+		return !o.Terminated && o.Ready > 0 && (!limited || percent == 100)
+	}) || !some(func(o RemoteCapacity) bool { return o.Terminated && o.Ready > 0 })
+}
+
+// readyBy is what of a capacity is ready by the way in which its cluster is called.
+func readyBy(r Request, c RemoteCapacity) uint32 {
+	if c.Terminated == passed(r, c.Cluster) {
+		return 0
+	}
+	return c.Ready
+}
+
+// ofOneWay leaves each cluster one way in which it can be called.
+func ofOneWay(remote []RemoteCapacity) []RemoteCapacity {
+	way := map[model.ClusterName]bool{}
+	for _, c := range remote {
+		way[c.Cluster] = c.Terminated
+	}
+	return slices.DeleteFunc(slices.Clone(remote), func(c RemoteCapacity) bool { return c.Terminated != way[c.Cluster] })
+}
+
+// TestEndpointsGoOneWay: a cluster is called in one way, to Envoys of workloads while any is ready, and a workload of this cluster as it is.
+func TestEndpointsGoOneWay(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		r := genRequest(t, false)
+		plain := map[string]bool{}
+		for _, e := range r.Local {
+			plain[e.Address] = e.Plain
+		}
+		for _, p := range Assign(r).Priorities {
+			for _, g := range p.Groups {
+				for _, e := range g.Endpoints {
+					want := ViaEnvoy
+					switch {
+					case e.Gateway && !passed(r, g.Cluster):
+						want = ViaTerminated
+					case !e.Gateway && plain[e.Address]:
+						want = ViaPlain
+					}
+					if e.Via != want {
+						t.Fatalf("%+v of cluster %s is called by %q, want %q", e, g.Cluster, e.Via, want)
+					}
+				}
+			}
+		}
+	})
+}
+
+// What gateways terminate counts in the totals while it does not serve: what serves must not be taken for all there is.
+func TestCapacityOfTheOtherWayCountsInTheTotal(t *testing.T) {
+	at := model.Locality{Region: "us", Zone: "a"}
+	r := Request{Cluster: "a", From: model.Locality{Region: "eu", Zone: "a"},
+		Remote: []RemoteCapacity{
+			{Cluster: "b", Capacity: model.Capacity{Locality: at, Ready: 1, Total: 1}},
+			{Cluster: "b", Capacity: model.Capacity{Locality: at, Ready: 9, Total: 9}, Terminated: true},
+			{Cluster: "c", Capacity: model.Capacity{Locality: model.Locality{Region: "ap"}, Ready: 5, Total: 5}, Terminated: true},
+		},
+		Gateways: map[model.ClusterName][]GatewayPoint{"b": {{Address: "192.0.2.1", Port: 1}}, "c": {{Address: "192.0.2.2", Port: 1}}},
+		Order:    policy.RegionOrder{To: []string{"us", "ap"}},
+	}
+	if share := shareOf(Assign(r), "b", anywhere); share < 0.13 || share > 0.15 {
+		t.Errorf("one of ten workloads can be reached in b, and it gets %v of the calls", share)
+	}
+}
+
 // admitted lists the addresses that an assignment must hold and whether any of them takes calls. Gateways that drain belong to it only
 // when none does.
 func admitted(r Request) (addresses map[string]bool, usable bool) {
@@ -127,9 +206,10 @@ func admitted(r Request) (addresses map[string]bool, usable bool) {
 	}
 	ready := map[model.ClusterName]uint32{}
 	for _, c := range r.Remote {
-		ready[c.Cluster] += c.Ready
+		ready[c.Cluster] += readyBy(r, c)
 	}
 	for _, c := range r.Remote {
+		c.Ready = readyBy(r, c)
 		if !in(c.Locality) || ready[c.Cluster] > 0 && c.Ready == 0 {
 			continue
 		}
@@ -233,6 +313,9 @@ func TestMoreReadyNeverGetsLess(t *testing.T) {
 		if c.Ready == 0 || c.Ready == c.Total {
 			return
 		}
+		if readyBy(r, *c) == 0 {
+			return
+		}
 		c.Ready = rapid.Uint32Range(c.Ready, c.Total).Draw(t, "more")
 		if b, a := shareOf(before, c.Cluster, anywhere), shareOf(Assign(r), c.Cluster, anywhere); a < b-rounding {
 			t.Fatalf("more is ready in %s and its share fell from %v to %v", c.Cluster, b, a)
@@ -246,10 +329,11 @@ func TestRampNeverRaisesAShare(t *testing.T) {
 		if len(r.Remote) == 0 {
 			return
 		}
+		r.Remote = ofOneWay(r.Remote)
 		c := r.Remote[rapid.IntRange(0, len(r.Remote)-1).Draw(t, "which")]
 		r.Ramps = nil
 		before := shareOf(Assign(r), c.Cluster, anywhere)
-		r.Ramps = map[RampKey]uint32{{r.Service, c.Cluster, c.Locality}: rapid.Uint32Range(1, 99).Draw(t, "percent")}
+		r.Ramps = map[RampKey]uint32{{r.Service, c.Cluster, c.Locality, c.Terminated}: rapid.Uint32Range(1, 99).Draw(t, "percent")}
 		if after := shareOf(Assign(r), c.Cluster, anywhere); after > before+rounding {
 			t.Fatalf("a ramp raised the share of %s from %v to %v", c.Cluster, before, after)
 		}

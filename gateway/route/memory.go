@@ -66,5 +66,5 @@ func (f *Failback) UnmarshalJSON(data []byte) error {
 }
 
 func (k RampKey) compare(o RampKey) int {
-	return cmp.Or(k.Service.Compare(o.Service), cmp.Compare(k.Cluster, o.Cluster), k.Locality.Compare(o.Locality))
+	return cmp.Or(k.Service.Compare(o.Service), cmp.Compare(k.Cluster, o.Cluster), k.Locality.Compare(o.Locality), compareFlag(k.Terminated, o.Terminated))
 }

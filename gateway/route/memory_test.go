@@ -19,7 +19,7 @@ func genHistory(t *rapid.T) (f Failback, now time.Time) {
 		observed := Available{}
 		for _, c := range clusters {
 			if rapid.Bool().Draw(t, "present") {
-				observed[RampKey{pay, c, euA}] = rapid.Bool().Draw(t, "available")
+				observed[RampKey{Service: pay, Cluster: c, Locality: euA}] = rapid.Bool().Draw(t, "available")
 			}
 		}
 		now = now.Add(time.Duration(rapid.IntRange(0, 40).Draw(t, "seconds")) * time.Second)
@@ -63,7 +63,7 @@ func TestARestartForgetsNoDeath(t *testing.T) {
 			}
 			up := Available{}
 			for _, c := range clusters {
-				if k := (RampKey{pay, c, euA}); before.known[k] != (capacityState{}) {
+				if k := (RampKey{Service: pay, Cluster: c, Locality: euA}); before.known[k] != (capacityState{}) {
 					up[k] = rapid.Bool().Draw(t, "up")
 				}
 			}
@@ -111,7 +111,7 @@ func TestCapacitiesClimbAlone(t *testing.T) {
 			observed := Available{}
 			for _, service := range []string{"pay", "cart"} {
 				for _, l := range []model.Locality{euA, usA} {
-					k := RampKey{model.ServiceKey{Namespace: "shop", Name: service}, "b", l}
+					k := RampKey{Service: model.ServiceKey{Namespace: "shop", Name: service}, Cluster: "b", Locality: l}
 					observed[k] = rapid.Bool().Draw(t, "available")
 					alone[k], _ = alone[k].Step(Available{k: observed[k]}, now)
 				}

@@ -18,7 +18,7 @@ func (a Available) Observe(r Request) {
 		if c.Cluster == r.Cluster {
 			continue
 		}
-		k := RampKey{Service: r.Service, Cluster: c.Cluster, Locality: c.Locality}
+		k := RampKey{Service: r.Service, Cluster: c.Cluster, Locality: c.Locality, Terminated: c.Terminated}
 		a[k] = a[k] || c.Ready > 0 && reachable(r.Gateways[c.Cluster])
 	}
 }

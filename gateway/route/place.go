@@ -82,7 +82,7 @@ func (p *placer) add(s *source, u use) span {
 	healthy := u != bad
 	for _, e := range s.local {
 		if u != spare && e.Available == healthy && !p.taken(address{e.Address, e.Port}) {
-			p.endpoints = append(p.endpoints, Endpoint{Address: e.Address, Port: e.Port, Weight: max(1, e.Weight), Healthy: healthy})
+			p.endpoints = append(p.endpoints, Endpoint{Address: e.Address, Port: e.Port, Weight: max(1, e.Weight), Healthy: healthy, Via: viaOf(e)})
 		}
 	}
 	for _, g := range s.points {
@@ -91,10 +91,17 @@ func (p *placer) add(s *source, u use) span {
 			continue
 		}
 		if s.useOf(g) == u && !p.taken(address{g.Address, g.Port}) {
-			p.endpoints = append(p.endpoints, Endpoint{Address: g.Address, Port: g.Port, Weight: 1, Healthy: healthy, Gateway: true})
+			p.endpoints = append(p.endpoints, Endpoint{Address: g.Address, Port: g.Port, Weight: 1, Healthy: healthy, Gateway: true, Via: s.via})
 		}
 	}
 	return span{from, len(p.endpoints)}
+}
+
+func viaOf(e LocalEndpoint) Via {
+	if e.Plain {
+		return ViaPlain
+	}
+	return ViaEnvoy
 }
 
 // taken reports whether the address stands already; with an index it also reserves it.

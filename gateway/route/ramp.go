@@ -7,6 +7,8 @@ type RampKey struct {
 	Service  model.ServiceKey  `json:"service"`
 	Cluster  model.ClusterName `json:"cluster"`
 	Locality model.Locality    `json:"locality"`
+	// Terminated tells what gateways terminate from what they pass on.
+	Terminated bool `json:"terminated,omitempty"`
 }
 
 // HeldDown is the percentage of capacity that dies again and again: it stands behind all other capacity until it has held out for a

@@ -6,7 +6,7 @@ import (
 	"github.com/hanse-mesh/hanse/api/model"
 )
 
-// remote appends one source for a whole cluster. A passthrough gateway picks among all ready workloads of its cluster and can not be
+// remote appends one source for a whole cluster. A gateway picks among all ready workloads of its cluster and can not be
 // told to keep to a zone; so all of the cluster's capacity counts, in the tier of the nearest locality that serves.
 //
 // What does not serve there still counts in the total of its own tier: its calls must not fall upon its neighbours alone. It counts
@@ -16,6 +16,7 @@ func (r *Request) remote(capacity []RemoteCapacity, to []source) []source {
 	if s.cluster == r.Cluster || len(s.points) == 0 {
 		return to
 	}
+	capacity, s.via = r.oneWay(capacity)
 	rank, locality, serves := r.nearest(capacity)
 	if rank == rankNever {
 		return to
@@ -45,6 +46,33 @@ func (r *Request) remote(capacity []RemoteCapacity, to []source) []source {
 	return append(to, s)
 }
 
+// oneWay settles how a cluster is called: to its workloads' own Envoys, or to the gateways that answer for the others while none of those is
+// ready, or what is has died lately. A gateway's address stands once in an assignment, so it is one way or the other. What the other way
+// leads to does not serve, and counts in the totals as what is dead does.
+func (r *Request) oneWay(capacity []RemoteCapacity) ([]RemoteCapacity, Via) {
+	var envoys, steady, others, ready bool
+	for _, c := range capacity {
+		if c.Terminated {
+			others, ready = true, ready || c.Ready > 0
+		} else {
+			envoys, steady = true, steady || c.Ready > 0 && r.ramp(c.Cluster, c.Locality, false) >= whole
+		}
+	}
+	terminated := !envoys || ready && !steady
+	if envoys && others {
+		capacity = slices.Clone(capacity)
+		for i := range capacity {
+			if c := &capacity[i]; c.Terminated != terminated {
+				c.Total, c.Ready = max(c.Ready, c.Total), 0
+			}
+		}
+	}
+	if terminated {
+		return capacity, ViaTerminated
+	}
+	return capacity, ViaEnvoy
+}
+
 // nearest is the place of a cluster among the tiers: that of its nearest locality that serves; without one, of what is ready and held
 // down; without that, of whatever it has.
 func (r *Request) nearest(capacity []RemoteCapacity) (rank int, l model.Locality, serves bool) {
@@ -55,7 +83,7 @@ func (r *Request) nearest(capacity []RemoteCapacity) (rank int, l model.Locality
 		state := dead
 		switch {
 		case c.Ready == 0:
-		case r.ramp(c.Cluster, c.Locality) == HeldDown:
+		case r.ramp(c.Cluster, c.Locality, c.Terminated) == HeldDown:
 			state = held
 		default:
 			state = serving

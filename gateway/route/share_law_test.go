@@ -74,6 +74,7 @@ func TestARampGetsItsPercentage(t *testing.T) {
 		if len(r.Remote) == 0 {
 			return
 		}
+		r.Remote = ofOneWay(r.Remote)
 		c := r.Remote[rapid.IntRange(0, len(r.Remote)-1).Draw(t, "which")].Cluster
 		alone := rapid.Bool().Draw(t, "alone")
 		if alone {
@@ -83,7 +84,7 @@ func TestARampGetsItsPercentage(t *testing.T) {
 		partAt := func(percent uint32) float64 {
 			for _, capacity := range r.Remote {
 				if capacity.Cluster == c {
-					r.Ramps[RampKey{r.Service, c, capacity.Locality}] = percent
+					r.Ramps[RampKey{r.Service, c, capacity.Locality, capacity.Terminated}] = percent
 				}
 			}
 			serving, _ := parts(r)
@@ -110,6 +111,7 @@ func TestAFarDeathTakesNothingFromTheNear(t *testing.T) {
 		if len(r.Remote) == 0 {
 			return
 		}
+		r.Remote = ofOneWay(r.Remote)
 		dying := &r.Remote[rapid.IntRange(0, len(r.Remote)-1).Draw(t, "which")]
 		near := map[string]float64{}
 		serving, _ := parts(r)

@@ -19,6 +19,8 @@ type source struct {
 	ramp                           float64
 	local                          []LocalEndpoint
 	points                         []GatewayPoint
+	// via is how its points are spoken to.
+	via Via
 	// absent is capacity of a cluster that does not serve in this tier: it needs no endpoints to count in the tier's total.
 	absent bool
 	// degraded says that all ways to it are.
@@ -68,7 +70,7 @@ func (r *Request) rank(l model.Locality) int {
 // addReady counts ready capacity of one locality. Where several localities of a source climb, the slowest ramp counts: calls can not
 // be told to prefer the others.
 func (r *Request) addReady(s *source, l model.Locality, ready float64) {
-	percent := r.ramp(s.cluster, l)
+	percent := r.ramp(s.cluster, l, s.via == ViaTerminated)
 	switch {
 	case ready == 0 || percent == HeldDown:
 	case percent >= whole:
@@ -82,8 +84,8 @@ func (r *Request) addReady(s *source, l model.Locality, ready float64) {
 }
 
 // ramp is the percentage of its share that the capacity of a locality may take.
-func (r *Request) ramp(c model.ClusterName, l model.Locality) uint32 {
-	if percent, limited := r.Ramps[RampKey{Service: r.Service, Cluster: c, Locality: l}]; limited {
+func (r *Request) ramp(c model.ClusterName, l model.Locality, terminated bool) uint32 {
+	if percent, limited := r.Ramps[RampKey{Service: r.Service, Cluster: c, Locality: l, Terminated: terminated}]; limited {
 		return percent
 	}
 	return whole
@@ -128,15 +130,15 @@ func SortPoints(p []GatewayPoint) { slices.SortFunc(p, comparePoint) }
 
 func compareLocal(a, b LocalEndpoint) int {
 	return cmp.Or(a.Locality.Compare(b.Locality), cmp.Compare(a.Address, b.Address), cmp.Compare(a.Port, b.Port),
-		cmp.Compare(a.Weight, b.Weight))
+		compareFlag(a.Plain, b.Plain), cmp.Compare(a.Weight, b.Weight))
 }
 
 func compareRemote(a, b RemoteCapacity) int {
-	return cmp.Or(cmp.Compare(a.Cluster, b.Cluster), a.Locality.Compare(b.Locality), cmp.Compare(a.Ready, b.Ready),
-		cmp.Compare(a.Total, b.Total), compareStale(a.Stale, b.Stale))
+	return cmp.Or(cmp.Compare(a.Cluster, b.Cluster), a.Locality.Compare(b.Locality), compareFlag(a.Terminated, b.Terminated),
+		cmp.Compare(a.Ready, b.Ready), cmp.Compare(a.Total, b.Total), compareFlag(a.Stale, b.Stale))
 }
 
-func compareStale(a, b bool) int {
+func compareFlag(a, b bool) int {
 	switch {
 	case a == b:
 		return 0

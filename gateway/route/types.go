@@ -26,7 +26,7 @@ type Group struct {
 	Endpoints []Endpoint `json:"endpoints"`
 }
 
-// Endpoint is a workload's own Envoy in this cluster, or another cluster's gateway.
+// Endpoint is a workload of this cluster, or another cluster's gateway.
 type Endpoint struct {
 	// Address is an IP address.
 	Address string `json:"address"`
@@ -37,7 +37,21 @@ type Endpoint struct {
 	// nothing else is left.
 	Healthy bool `json:"healthy"`
 	Gateway bool `json:"gateway,omitempty"`
+	Via     Via  `json:"via,omitempty"`
 }
+
+// Via is how an endpoint is spoken to.
+type Via string
+
+// The ways, the best first.
+const (
+	// ViaEnvoy is mutual TLS with the workload's own Envoy, whether it is in this cluster or behind a gateway that passes connections on.
+	ViaEnvoy Via = ""
+	// ViaTerminated is mutual TLS with another cluster's gateway, which answers for workloads without an Envoy.
+	ViaTerminated Via = "terminated"
+	// ViaPlain is in the clear, to a workload of this cluster without an Envoy.
+	ViaPlain Via = "plain"
+)
 
 // Reachability is a prober's verdict on a gateway address. Unknown counts as healthy.
 type Reachability int
