@@ -24,9 +24,11 @@ func (b *builder) build() *Snapshot {
 		p := b.port(service)
 		s.Services = append(s.Services, p.ports...)
 		s.Passthrough = append(s.Passthrough, p.passthrough...)
+		s.Terminated = append(s.Terminated, p.terminated...)
 	}
 	slices.SortFunc(s.Services, func(x, y *ServicePort) int { return strings.Compare(x.SNI, y.SNI) })
 	slices.SortFunc(s.Passthrough, func(x, y *Passthrough) int { return strings.Compare(x.SNI, y.SNI) })
+	slices.SortFunc(s.Terminated, func(x, y *Terminated) int { return strings.Compare(x.SNI, y.SNI) })
 	s.Workloads = b.workloadParts()
 	s.Trust = b.trust()
 	s.Problems = b.problemList()
@@ -73,11 +75,13 @@ func sortedWorkloads(ws []model.Workload) []*model.Workload {
 	return out
 }
 
-// localities are those of all proxies, gateways included, sorted, each once.
+// localities are those of all proxies, gateways included, sorted, each once. Workloads without an Envoy have none.
 func localities(ws []model.Workload) []model.Locality {
-	out := make([]model.Locality, 0, len(ws))
+	var out []model.Locality
 	for i := range ws {
-		out = append(out, ws[i].Locality)
+		if !ws[i].Plain {
+			out = append(out, ws[i].Locality)
+		}
 	}
 	slices.SortFunc(out, model.Locality.Compare)
 	return slices.Compact(out)

@@ -29,7 +29,7 @@ func Derive(in Inputs, service model.ServiceKey, from model.Locality) (ports []D
 		d := Derivation{Port: c.port, Request: request}
 		d.Request.Local, d.Request.Remote = localEndpoints(c.own), c.remote
 		for _, w := range c.own {
-			d.Own = append(d.Own, *w)
+			d.Own = append(d.Own, *w.Workload)
 		}
 		ports = append(ports, d)
 	}

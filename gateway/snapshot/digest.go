@@ -63,6 +63,7 @@ func (d *digester) port(p model.Port) {
 	d.str(p.Name)
 	d.num(uint64(p.Number))
 	d.str(string(p.Protocol))
+	d.str(p.AppProtocol)
 }
 
 func (d *digester) endpoints(list []route.Endpoint) {
@@ -74,6 +75,7 @@ func (d *digester) endpoints(list []route.Endpoint) {
 		d.num(uint64(e.Weight))
 		d.flag(e.Healthy)
 		d.flag(e.Gateway)
+		d.str(string(e.Via))
 	}
 }
 
@@ -105,6 +107,10 @@ func (d *digester) servicePort(s *ServicePort) (config, all string) {
 	d.port(s.Port)
 	d.str(s.SNI)
 	d.strs(s.Identities)
+	d.strs(s.Terminators)
+	d.flag(s.Plain)
+	d.flag(s.Affinity)
+	d.num(uint64(s.EgressPort))
 	d.flag(s.VIP.IsValid())
 	if s.VIP.IsValid() {
 		d.buf = s.VIP.AppendTo(d.buf)
@@ -141,6 +147,12 @@ func (d *digester) workload(w *Workload) string {
 		d.str(g.AdvertiseAddress)
 		d.num(uint64(g.AdvertisePort))
 	}
+	d.flag(w.Egress != nil)
+	if e := w.Egress; e != nil {
+		d.str(e.Bind)
+		d.str(e.Namespace)
+	}
+	d.flag(w.Plain)
 	d.flag(w.Health.Ready)
 	d.flag(w.Health.Draining)
 	d.str(w.Health.Reason)
@@ -177,6 +189,15 @@ func (d *digester) passthrough(p *Passthrough) string {
 	return d.end()
 }
 
+func (d *digester) terminated(t *Terminated) string {
+	d.begin("terminated")
+	d.str(t.SNI)
+	d.str(string(t.Protocol))
+	d.strs(t.Callers)
+	d.endpoints(t.Endpoints)
+	return d.end()
+}
+
 func (d *digester) trust(t *Trust) string {
 	d.begin("trust")
 	for _, b := range t.Bundles {
@@ -210,6 +231,10 @@ func (d *digester) snapshot(s *Snapshot) string {
 	d.num(uint64(len(s.Passthrough)))
 	for _, p := range s.Passthrough {
 		d.str(p.Digest)
+	}
+	d.num(uint64(len(s.Terminated)))
+	for _, t := range s.Terminated {
+		d.str(t.Digest)
 	}
 	d.str(s.Trust.Digest)
 	d.strs(s.Problems)

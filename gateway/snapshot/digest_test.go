@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hanse-mesh/hanse/api/model"
 	"github.com/hanse-mesh/hanse/gateway/route"
@@ -17,6 +18,10 @@ func leaves(v reflect.Value, path string, visit func(path string, change func())
 	case reflect.Struct:
 		if addr, ok := v.Addr().Interface().(*netip.Addr); ok {
 			visit(path, func() { *addr = addr.Next() })
+			return
+		}
+		if at, ok := v.Addr().Interface().(*time.Time); ok {
+			visit(path, func() { *at = at.Add(time.Second) })
 			return
 		}
 		for i := range v.NumField() {
@@ -36,10 +41,18 @@ func leaves(v reflect.Value, path string, visit func(path string, change func())
 			v.Set(reflect.New(v.Type().Elem()))
 		}
 		leaves(v.Elem(), path, visit)
+	case reflect.Map:
+		visit(path, func() {
+			grown := reflect.MakeMap(v.Type())
+			grown.SetMapIndex(reflect.ValueOf("a key"), reflect.ValueOf("a value"))
+			v.Set(grown)
+		})
 	case reflect.String:
 		visit(path, func() { v.SetString(v.String() + "x") })
 	case reflect.Bool:
 		visit(path, func() { v.SetBool(!v.Bool()) })
+	case reflect.Int32:
+		visit(path, func() { v.SetInt(v.Int() + 1) })
 	case reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
 		visit(path, func() { v.SetUint(v.Uint() + 1) })
 	default:
@@ -77,6 +90,8 @@ func TestDigestsCoverEveryField(t *testing.T) {
 	check(w, func() string { return d.workload(w) })
 	pt := &Passthrough{}
 	check(pt, func() string { return d.passthrough(pt) })
+	tm := &Terminated{}
+	check(tm, func() string { return d.terminated(tm) })
 	tr := &Trust{}
 	check(tr, func() string { return d.trust(tr) })
 	s := &Snapshot{Services: []*ServicePort{}, Trust: &Trust{}}

@@ -89,6 +89,10 @@ func differ[K comparable, V any](a, b map[K]V, same func(x, y V) bool, visit fun
 
 func (r *raw) clone() raw {
 	out := raw{own: make([]*model.Workload, len(r.own)), imports: make([]*Import, len(r.imports))}
+	if r.export != nil {
+		copied := *r.export
+		out.export = &copied
+	}
 	for i, w := range r.own {
 		copied := *w
 		out.own[i] = &copied
@@ -101,20 +105,32 @@ func (r *raw) clone() raw {
 }
 
 func (r *raw) same(o raw) bool {
-	return slices.EqualFunc(r.own, o.own, sameWorkload) && slices.EqualFunc(r.imports, o.imports, sameImport)
+	return slices.EqualFunc(r.own, o.own, sameWorkload) && slices.EqualFunc(r.imports, o.imports, sameImport) && sameExport(r.export, o.export)
 }
 
 func sameImport(a, b *Import) bool {
 	return a.Cluster == b.Cluster && a.Stale == b.Stale && a.Record.Service == b.Record.Service &&
 		slices.Equal(a.Record.Ports, b.Record.Ports) && slices.Equal(a.Record.Identities, b.Record.Identities) &&
-		slices.Equal(a.Record.Capacity, b.Record.Capacity)
+		slices.Equal(a.Record.Capacity, b.Record.Capacity) && slices.Equal(a.Record.Terminated, b.Record.Terminated) &&
+		sameExport(a.Record.Export, b.Record.Export)
+}
+
+func sameExport(a, b *model.ServiceExport) bool {
+	if a == b || a == nil || b == nil {
+		return a == b
+	}
+	return a.Service == b.Service && a.CreatedAt.Equal(b.CreatedAt) && a.Headless == b.Headless && slices.Equal(a.Ports, b.Ports) &&
+		slices.Equal(a.IPFamilies, b.IPFamilies) && a.SessionAffinity == b.SessionAffinity && a.AffinityTimeout == b.AffinityTimeout &&
+		a.InternalTrafficPolicy == b.InternalTrafficPolicy && a.TrafficDistribution == b.TrafficDistribution &&
+		maps.Equal(a.Labels, b.Labels) && maps.Equal(a.Annotations, b.Annotations) && slices.Equal(a.Endpoints, b.Endpoints)
 }
 
 func sameWorkload(a, b *model.Workload) bool {
 	return a.ID == b.ID && a.Service == b.Service && a.Namespace == b.Namespace && a.ServiceAccount == b.ServiceAccount &&
 		a.Locality == b.Locality && slices.Equal(a.Ports, b.Ports) && a.Address == b.Address && a.InboundPort == b.InboundPort &&
 		a.InboundBind == b.InboundBind && a.Export == b.Export && slices.Equal(a.Upstreams, b.Upstreams) &&
-		samePointed(a.Open, b.Open) && samePointed(a.Gateway, b.Gateway) && a.Health == b.Health
+		samePointed(a.Open, b.Open) && samePointed(a.Gateway, b.Gateway) &&
+		samePointed(a.Egress, b.Egress) && a.Plain == b.Plain && a.Health == b.Health
 }
 
 func samePointed[T comparable](a, b *T) bool {

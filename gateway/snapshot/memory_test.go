@@ -18,7 +18,7 @@ import (
 func alter(t *rapid.T, in Inputs) Inputs {
 	in.Workloads, in.Imports = slices.Clone(in.Workloads), slices.Clone(in.Imports)
 	other := genInputs(t)
-	switch rapid.IntRange(0, 9).Draw(t, "what changes") {
+	switch rapid.IntRange(0, 11).Draw(t, "what changes") {
 	case 0:
 		in.Workloads = other.Workloads
 	case 1:
@@ -43,6 +43,10 @@ func alter(t *rapid.T, in Inputs) Inputs {
 		if len(in.Imports) > 0 {
 			in.Imports[0].Stale = !in.Imports[0].Stale
 		}
+	case 10:
+		in.OwnExports = other.OwnExports
+	case 11:
+		in.EgressPorts = other.EgressPorts
 	case 9:
 		if len(in.Workloads) > 0 {
 			in.Workloads[0].Health.Ready = !in.Workloads[0].Health.Ready

@@ -12,20 +12,24 @@ type ported struct {
 	// ports stand in the order in which they were claimed.
 	ports       []*ServicePort
 	passthrough []*Passthrough
+	terminated  []*Terminated
 }
 
 // port turns a service's claims into callable ports, and into what gateways pass on.
 func (b *builder) port(s *service) *ported {
-	vip := b.in.VIPs[s.key]
-	// An address counts for every port: any of them tells whether it is the same.
-	if p := s.ported; p != nil && !b.moved.touches(s) && (len(p.ports) == 0 || p.ports[0].VIP == vip) {
+	if p := s.ported; p != nil && !b.moved.touches(s) && b.samePlaces(p) {
 		return p
 	}
-	p := &ported{passthrough: b.passthrough(s)}
-	identities := b.identities(s)
+	p := &ported{}
+	p.passthrough, p.terminated = b.exported(s)
+	identities, terminators := b.identities(s), terminators(s)
 	requests := b.requests(s.key)
 	for _, c := range s.claims {
-		sp := &ServicePort{Service: s.key, Port: c.port, SNI: model.PassthroughSNI(s.key, c.port.Number), Identities: identities, VIP: vip}
+		sp := &ServicePort{Service: s.key, Port: c.port, SNI: model.PassthroughSNI(s.key, c.port.Number), Identities: identities,
+			Terminators: terminators, Plain: c.plain, Affinity: s.affinity, EgressPort: b.egressPort(s.key, c.port), VIP: b.in.VIPs[s.key]}
+		if isUDP(c.port) {
+			sp.SNI, sp.Identities = model.TerminatedSNI(s.key, c.port), nil
+		}
 		sp.Assignments = b.assign(c, sp.SNI, requests)
 		sp.ConfigDigest, sp.Digest = b.digest.servicePort(sp)
 		p.ports = append(p.ports, sp)
@@ -36,15 +40,40 @@ func (b *builder) port(s *service) *ported {
 	return p
 }
 
+// samePlaces reports whether a service's ports are offered where they were.
+func (b *builder) samePlaces(p *ported) bool {
+	return !slices.ContainsFunc(p.ports, func(sp *ServicePort) bool {
+		return sp.VIP != b.in.VIPs[sp.Service] || sp.EgressPort != b.egressPort(sp.Service, sp.Port)
+	})
+}
+
+func (b *builder) egressPort(k model.ServiceKey, p model.Port) uint16 {
+	return b.in.EgressPorts[EgressPort{Service: k, Number: p.Number, UDP: isUDP(p)}]
+}
+
 // identities are those that any server of the service may present: callers have one TLS context per service port, whichever cluster
 // answers.
 func (b *builder) identities(s *service) []string {
 	var out []string
 	for _, w := range s.own {
-		out = append(out, w.SPIFFEID(b.in.TrustDomain))
+		if !w.Plain {
+			out = append(out, w.SPIFFEID(b.in.TrustDomain))
+		}
 	}
 	for _, imp := range s.imports {
 		out = append(out, imp.record.Identities...)
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// terminators are the gateways that may answer for workloads without an Envoy, whether there are any at the moment or not.
+func terminators(s *service) []string {
+	var out []string
+	for _, imp := range s.imports {
+		if (imp.record.Export != nil || len(imp.record.Terminated) > 0) && imp.trustDomain != "" {
+			out = append(out, model.WorkloadID(imp.trustDomain, model.SystemNamespace, model.GatewayServiceAccount))
+		}
 	}
 	slices.Sort(out)
 	return slices.Compact(out)
@@ -73,15 +102,6 @@ func (b *builder) assign(c *claim, sni string, requests []route.Request) []Local
 	return out
 }
 
-func localEndpoints(ws []*model.Workload) []route.LocalEndpoint {
-	out := make([]route.LocalEndpoint, 0, len(ws))
-	for _, w := range ws {
-		out = append(out, route.LocalEndpoint{Address: w.Address, Port: w.InboundPort, Locality: w.Locality, Weight: 1, Available: w.Available()})
-	}
-	route.SortLocal(out)
-	return out
-}
-
 // Observe says which capacities are there, as route.Failback wants to know: each of those that Build would use.
 func Observe(in Inputs) route.Available {
 	out, _ := Memory{}.Observe(in)
@@ -91,11 +111,12 @@ func Observe(in Inputs) route.Available {
 func (b *builder) observe() route.Available {
 	out := make(route.Available, len(b.in.Imports))
 	for _, s := range b.services() {
-		r := route.Request{Service: s.key, Cluster: b.in.Cluster, Gateways: b.in.Gateways, Local: localEndpoints(s.own)}
+		r := route.Request{Service: s.key, Cluster: b.in.Cluster, Gateways: b.in.Gateways}
+		for _, w := range s.own {
+			r.Local = append(r.Local, route.LocalEndpoint{Locality: w.Locality, Available: w.Available()})
+		}
 		for _, imp := range s.imports {
-			for _, c := range imp.record.Capacity {
-				r.Remote = append(r.Remote, route.RemoteCapacity{Cluster: imp.cluster, Capacity: c})
-			}
+			r.Remote = append(r.Remote, imp.capacity("")...)
 		}
 		out.Observe(r)
 	}

@@ -15,6 +15,7 @@ func Reuse(prev, next *Snapshot) *Snapshot {
 	out.Services = reuse(prev.Services, next.Services, func(p *ServicePort) (string, string) { return p.SNI, p.Digest })
 	out.Workloads = reuse(prev.Workloads, next.Workloads, func(w *Workload) (string, string) { return w.ID, w.Digest })
 	out.Passthrough = reuse(prev.Passthrough, next.Passthrough, func(p *Passthrough) (string, string) { return p.SNI, p.Digest })
+	out.Terminated = reuse(prev.Terminated, next.Terminated, func(p *Terminated) (string, string) { return p.SNI, p.Digest })
 	if prev.Trust != nil && prev.Trust.Digest == next.Trust.Digest {
 		out.Trust = prev.Trust
 	}

@@ -17,22 +17,27 @@ type service struct {
 	// raw is what it was derived from.
 	raw raw
 	// own are this cluster's workloads by ID, imports the other clusters' records, the oldest member first.
-	own      []*model.Workload
-	imports  []imported
+	own     []*model.Workload
+	imports []imported
+	// offers are the ports that this cluster serves itself, as it declares them, and claims those that can be called.
+	offers   []*claim
 	claims   []*claim
+	affinity bool
 	problems []string
 	// ported is nil until a snapshot was built.
 	ported *ported
 }
 
-// raw is what the inputs hold of one service: this cluster's workloads by ID, and the imports in the inputs' order.
+// raw is what the inputs hold of one service: this cluster's workloads by ID and its export, and the imports in the inputs' order.
 type raw struct {
 	own     []*model.Workload
+	export  *model.ServiceExport
 	imports []*Import
 }
 
 type imported struct {
 	cluster     model.ClusterName
+	trustDomain string
 	incarnation uint64
 	record      *model.ServiceRecord
 	stale       bool
@@ -65,10 +70,13 @@ func (b *builder) gather() map[model.ServiceKey]*raw {
 		return r
 	}
 	for _, w := range b.workloads {
-		if w.Serves() {
+		if serves(w) {
 			r := get(w.Service)
 			r.own = append(r.own, w)
 		}
+	}
+	for i := range b.in.OwnExports {
+		get(b.in.OwnExports[i].Service).export = &b.in.OwnExports[i]
 	}
 	for i := range b.in.Imports {
 		// What this cluster published comes back to it; its registrations are nearer to the truth.
@@ -80,6 +88,10 @@ func (b *builder) gather() map[model.ServiceKey]*raw {
 	return byKey
 }
 
+// serves reports whether a workload can be called under its service's federated name. One without an Envoy is a part of the cluster's own
+// service of that name, and of the federation's only when that is exported.
+func serves(w *model.Workload) bool { return w.Serves() && (!w.Plain || w.Export) }
+
 // settle derives a service. It keeps copies: what it points into would else hold all inputs of this build for as long as the service is
 // shared.
 func (b *builder) settle(key model.ServiceKey, r *raw) *service {
@@ -89,7 +101,8 @@ func (b *builder) settle(key model.ServiceKey, r *raw) *service {
 	b.problems = nil
 	for _, imp := range s.raw.imports {
 		if b.accept(imp) {
-			s.imports = append(s.imports, imported{imp.Cluster, b.in.Members[imp.Cluster].Incarnation, &imp.Record, imp.Stale})
+			member := b.in.Members[imp.Cluster]
+			s.imports = append(s.imports, imported{imp.Cluster, member.TrustDomain, member.Incarnation, &imp.Record, imp.Stale})
 		}
 	}
 	b.oncePerCluster(s)
@@ -153,10 +166,20 @@ func (b *builder) recordDigest(r *model.ServiceRecord) string {
 		d.port(p)
 	}
 	d.strs(r.Identities)
-	for _, c := range r.Capacity {
+	d.capacities(r.Capacity)
+	d.capacities(r.Terminated)
+	if e := r.Export; e != nil {
+		d.num(uint64(e.CreatedAt.Unix()))
+		d.str(e.SessionAffinity)
+	}
+	return d.end()
+}
+
+func (d *digester) capacities(list []model.Capacity) {
+	d.num(uint64(len(list)))
+	for _, c := range list {
 		d.locality(c.Locality)
 		d.num(uint64(c.Ready))
 		d.num(uint64(c.Total))
 	}
-	return d.end()
 }

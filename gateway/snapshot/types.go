@@ -22,6 +22,10 @@ type Inputs struct {
 	TrustDomain string
 	// Workloads are the site's registrations, gateways included, in any order.
 	Workloads []model.Workload
+	// OwnExports are what this cluster exports by the Multi-Cluster Services API, each service once.
+	OwnExports []model.ServiceExport
+	// EgressPorts are the ports that this cluster's egress gateways listen on.
+	EgressPorts map[EgressPort]uint16
 	// Imports are the services of other clusters that this cluster may call, verified.
 	Imports []Import
 	// Gateways are the other clusters' gateways with resolved addresses and verdicts.
@@ -36,6 +40,13 @@ type Inputs struct {
 	VIPs map[model.ServiceKey]netip.Addr
 	// Ramps limits recovering capacity while it fails back, in percent of its share or route.HeldDown; an absent key is 100.
 	Ramps map[route.RampKey]uint32
+}
+
+// EgressPort is a service port that egress gateways offer.
+type EgressPort struct {
+	Service model.ServiceKey
+	Number  uint16
+	UDP     bool
 }
 
 // Import is one cluster's record of a service.
@@ -61,7 +72,9 @@ type Snapshot struct {
 	Workloads []*Workload
 	// Passthrough is what the site's gateways pass on, sorted by SNI: exported service ports only.
 	Passthrough []*Passthrough
-	Trust       *Trust
+	// Terminated is what the site's gateways answer for, sorted by SNI: exported ports of workloads without an Envoy only.
+	Terminated []*Terminated
+	Trust      *Trust
 	// Problems are facts that could not be turned into configuration, for operators.
 	Problems []string
 }
@@ -74,10 +87,18 @@ type ServicePort struct {
 
 	Service model.ServiceKey
 	Port    model.Port
-	// SNI is the passthrough server name; it also names the Envoy cluster.
+	// SNI is the passthrough server name, for UDP the terminated one; it also names the Envoy cluster.
 	SNI string
-	// Identities are the SPIFFE IDs that servers of this service may present in any cluster, sorted.
+	// Identities are the SPIFFE IDs that servers of this service may present in any cluster, sorted; none for UDP.
 	Identities []string
+	// Terminators are the SPIFFE IDs of the gateways that answer for workloads of other clusters, sorted.
+	Terminators []string
+	// Plain says that workloads of this cluster may serve it without an Envoy.
+	Plain bool
+	// Affinity says that calls of one client address are to go to one endpoint.
+	Affinity bool
+	// EgressPort is where egress gateways offer it; zero when they do not.
+	EgressPort uint16
 	// VIP is invalid when none is allotted.
 	VIP netip.Addr
 	// Assignments hold one entry per locality of this site's proxies, sorted by locality.
@@ -129,6 +150,16 @@ type Passthrough struct {
 	SNI    string
 	// Protocol is the port's; the gateway does not look into connections, but how long they live depends on it.
 	Protocol  model.Protocol
+	Endpoints []route.Endpoint
+}
+
+// Terminated is one SNI that the site's gateways answer for, and the workloads behind it, which they reach in the clear.
+type Terminated struct {
+	Digest   string
+	SNI      string
+	Protocol model.Protocol
+	// Callers are the trust domains whose workloads may call it, sorted; this cluster's own is always among them.
+	Callers   []string
 	Endpoints []route.Endpoint
 }
 

@@ -1,21 +1,21 @@
 package snapshot
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/hanse-mesh/hanse/api/model"
-	"github.com/hanse-mesh/hanse/api/policy"
-	"github.com/hanse-mesh/hanse/gateway/route"
 	"github.com/hanse-mesh/hanse/trust/authz"
 )
 
 func (b *builder) workloadParts() []*Workload {
-	out := make([]*Workload, 0, len(b.workloads))
+	var out []*Workload
 	for _, own := range b.workloads {
+		if own.Plain {
+			continue
+		}
 		w := b.workloadPart(own)
 		b.after.workloads[w.ID] = w
 		out = append(out, w)
@@ -38,11 +38,15 @@ func (b *builder) workloadPart(own *model.Workload) *Workload {
 
 // callers are the trust domains that the workload admits: those that a rule names for an exported one, its own for all.
 func (b *builder) callers(w *model.Workload) []string {
-	own := []string{b.in.TrustDomain}
 	if !w.Export || !w.Serves() {
-		return own
+		return []string{b.in.TrustDomain}
 	}
-	domains := append(own, authz.Callers(b.in.Exports, b.in.Members, b.in.Cluster, w.Service)...)
+	return b.callersOf(w.Service)
+}
+
+// callersOf are the trust domains that an exported service admits.
+func (b *builder) callersOf(k model.ServiceKey) []string {
+	domains := append([]string{b.in.TrustDomain}, authz.Callers(b.in.Exports, b.in.Members, b.in.Cluster, k)...)
 	slices.Sort(domains)
 	return slices.Compact(domains)
 }
@@ -71,8 +75,18 @@ func (b *builder) resolveCalls(w *Workload) {
 // resolve finds the port that an upstream names.
 func (b *builder) resolve(u model.Upstream) (*ServicePort, string) {
 	var ports []*ServicePort
+	udp := false
 	if s := b.after.services[u.Service]; s != nil {
-		ports = s.ported.ports
+		for _, p := range s.ported.ports {
+			if p.Port.Protocol == model.ProtocolUDP {
+				udp = true
+			} else {
+				ports = append(ports, p)
+			}
+		}
+	}
+	if len(ports) == 0 && udp {
+		return nil, "service has UDP ports only: those are called through egress gateways"
 	}
 	if len(ports) == 0 {
 		return nil, fmt.Sprintf("service is not known here: is it registered, or exported to cluster %q?", b.in.Cluster)
@@ -116,48 +130,4 @@ func portNames(ports []model.Port) string {
 		names = append(names, n)
 	}
 	return strings.Join(names, ", ")
-}
-
-// passthrough lists what the site's gateways pass on of a service: ports with an exported workload, if a rule opens the service to
-// somebody. Nothing else can be reached from outside, whatever SNI is asked for.
-func (b *builder) passthrough(s *service) (out []*Passthrough) {
-	self, member := b.in.Members[b.in.Cluster]
-	if !member || len(s.own) == 0 || !policy.Exported(b.in.Exports, self, s.key) {
-		return nil
-	}
-	for _, c := range s.claims {
-		endpoints := exportedEndpoints(c.own)
-		if len(endpoints) == 0 {
-			continue
-		}
-		p := &Passthrough{SNI: model.PassthroughSNI(s.key, c.port.Number), Protocol: c.port.Protocol, Endpoints: endpoints}
-		p.Digest = b.digest.passthrough(p)
-		out = append(out, p)
-	}
-	return out
-}
-
-// exportedEndpoints are the inbound addresses of the exported workloads, sorted, each once.
-func exportedEndpoints(ws []*model.Workload) []route.Endpoint {
-	var out []route.Endpoint
-	for _, w := range ws {
-		if w.Export {
-			out = append(out, route.Endpoint{Address: w.Address, Port: w.InboundPort, Weight: 1, Healthy: w.Available()})
-		}
-	}
-	slices.SortFunc(out, func(x, y route.Endpoint) int {
-		return cmp.Or(strings.Compare(x.Address, y.Address), cmp.Compare(x.Port, y.Port), unhealthyLast(x, y))
-	})
-	return slices.CompactFunc(out, func(x, y route.Endpoint) bool { return x.Address == y.Address && x.Port == y.Port })
-}
-
-func unhealthyLast(x, y route.Endpoint) int {
-	switch {
-	case x.Healthy == y.Healthy:
-		return 0
-	case x.Healthy:
-		return -1
-	default:
-		return 1
-	}
 }
