@@ -234,23 +234,13 @@ func TestPortConflicts(t *testing.T) {
 
 	in = base()
 	in.Imports[0].Record.Ports = []model.Port{port(90, "grpc", model.ProtocolGRPC)}
-	in.Imports[1].Record.Ports = []model.Port{http, http}
+	in.Imports[1].Record.Ports = []model.Port{http}
 	s = Build(in)
 	if a, _ := find(t, s, "p.90.pay.shop.svc.clusterset.local").For(euA); !slices.Equal(addresses(a.Assignment), []string{"192.0.2.2"}) {
 		t.Errorf("only b has port 90: %v", addresses(a.Assignment))
 	}
 	if a, _ := find(t, s, "p.80.pay.shop.svc.clusterset.local").For(euA); slices.Contains(addresses(a.Assignment), "192.0.2.2") {
 		t.Error("b does not have port 80")
-	}
-}
-
-func TestAPortListedTwiceCountsOnce(t *testing.T) {
-	in := base()
-	in.Imports[0].Record.Capacity[0].Locality = euA // shares a tier with the own workload
-	want := Build(in).Digest
-	in.Imports[0].Record.Ports = slices.Repeat(in.Imports[0].Record.Ports, 2)
-	if got := Build(in); got.Digest != want {
-		t.Errorf("got %+v", got.Services[0])
 	}
 }
 

@@ -18,8 +18,6 @@ type claim struct {
 	plain  bool
 	own    []server
 	remote []route.RemoteCapacity
-	// last is the cluster whose capacity was added last: a record that lists a port twice counts once.
-	last model.ClusterName
 }
 
 // claimant is who declares a port: a workload of this cluster, or a cluster.
@@ -124,11 +122,9 @@ func (b *builder) claimOwn(s *service) {
 func (b *builder) claimRemote(s *service, t turn) {
 	for _, p := range t.imp.record.Ports {
 		c := b.claimPort(s, &s.claims, p, claimant{cluster: t.cluster, export: t.export})
-		if c == nil || c.last == t.cluster {
-			continue
+		if c != nil {
+			c.remote = append(c.remote, t.imp.capacity(p.Protocol)...)
 		}
-		c.last = t.cluster
-		c.remote = append(c.remote, t.imp.capacity(p.Protocol)...)
 	}
 }
 
@@ -155,7 +151,7 @@ func (b *builder) claimPort(s *service, claims *[]*claim, p model.Port, who clai
 		p.Protocol = model.ProtocolTCP
 	}
 	for _, c := range *claims {
-		number := c.port.Number == p.Number && isUDP(c.port) == isUDP(p)
+		number := c.port.SameSocket(p)
 		// Between two exports, a port is one name and one number; else the number alone tells it.
 		name := number
 		if c.export && who.export {

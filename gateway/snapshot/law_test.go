@@ -31,12 +31,22 @@ var (
 	genNames = rapid.SliceOfN(rapid.SampledFrom([]string{"*", "a", "b", "c"}), 0, 2)
 )
 
+// genPorts are ports as a record may have them: no socket and no name stands twice.
+func genPorts(t *rapid.T, least, most int) (out []model.Port) {
+	for _, p := range rapid.SliceOfN(genPort, least, most).Draw(t, "ports") {
+		if model.ValidatePorts(append(slices.Clone(out), p)) == nil {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
 // genExport is an export of a service, or none.
 func genExport(t *rapid.T, k model.ServiceKey, ports ...model.Port) *model.ServiceExport {
 	if rapid.Bool().Draw(t, "by the API") {
 		return nil
 	}
-	return &model.ServiceExport{Service: k, CreatedAt: time.Unix(int64(rapid.IntRange(0, 2).Draw(t, "age")), 0), Ports: ports,
+	return &model.ServiceExport{Service: k, CreatedAt: time.Unix(int64(rapid.IntRange(1, 3).Draw(t, "age")), 0), Ports: ports, IPFamilies: []model.IPFamily{model.IPv4},
 		SessionAffinity: rapid.SampledFrom([]string{"", "None", "ClientIP"}).Draw(t, "affinity")}
 }
 
@@ -58,14 +68,14 @@ func genInputs(t *rapid.T) Inputs {
 	}
 	for range rapid.IntRange(0, 6).Draw(t, "imports") {
 		imp := imported1(rapid.SampledFrom([]string{"a", "b", "c", "x"}).Draw(t, "cluster"), genKey.Draw(t, "service"),
-			genLocality.Draw(t, "locality"), rapid.Uint32Range(0, 3).Draw(t, "ready"), rapid.SliceOfN(genPort, 1, 3).Draw(t, "ports")...)
+			genLocality.Draw(t, "locality"), rapid.Uint32Range(0, 3).Draw(t, "ready"), genPorts(t, 1, 3)...)
 		if imp.Record.Export = genExport(t, imp.Record.Service, imp.Record.Ports...); imp.Record.Export != nil {
 			imp.Record.Terminated = []model.Capacity{{Locality: genLocality.Draw(t, "pods in"), Ready: rapid.Uint32Range(0, 2).Draw(t, "pods"), Total: 2}}
 		}
 		in.Imports = append(in.Imports, imp)
 	}
 	for _, k := range rapid.SliceOfNDistinct(genKey, 0, 2, rapid.ID).Draw(t, "exports") {
-		if e := genExport(t, k, rapid.SliceOfN(genPort, 0, 2).Draw(t, "exported ports")...); e != nil {
+		if e := genExport(t, k, genPorts(t, 0, 2)...); e != nil {
 			in.OwnExports = append(in.OwnExports, *e)
 		}
 	}
