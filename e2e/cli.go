@@ -19,6 +19,7 @@ const (
 	exitUsage       = 2
 	exitUnavailable = 3
 	exitNotFound    = 4
+	exitConflict    = 5
 	exitDenied      = 6
 	exitDifferences = 7
 )

@@ -33,12 +33,13 @@ type site struct {
 }
 
 // newSite starts a cluster's agent on a folder; token is empty when the folder has been used.
-func (f *federation) newSite(t *testing.T, cluster, dir, token string) *site {
+func (f *federation) newSite(t *testing.T, cluster, dir, token string, flags ...string) *site {
 	t.Helper()
 	a := freeAddresses(t, 2)
 	s := &site{f: f, cluster: cluster, dir: dir, health: a[1], args: []string{
 		f.binary, "agent", "--cluster", cluster, "--region", "r1", "--data-dir", dir, "--listen", a[0], "--health-listen", a[1],
 	}}
+	s.args = append(s.args, flags...)
 	argv := s.args
 	if token != "" {
 		argv = append(slices.Clone(argv), "--token", token)

@@ -230,6 +230,30 @@ func (e NewTokenRole) Valid() bool {
 	}
 }
 
+// Defines values for RegistrationPortProtocol.
+const (
+	RegistrationPortProtocolGrpc  RegistrationPortProtocol = "grpc"
+	RegistrationPortProtocolHttp  RegistrationPortProtocol = "http"
+	RegistrationPortProtocolHttp2 RegistrationPortProtocol = "http2"
+	RegistrationPortProtocolTcp   RegistrationPortProtocol = "tcp"
+)
+
+// Valid indicates whether the value is a known member of the RegistrationPortProtocol enum.
+func (e RegistrationPortProtocol) Valid() bool {
+	switch e {
+	case RegistrationPortProtocolGrpc:
+		return true
+	case RegistrationPortProtocolHttp:
+		return true
+	case RegistrationPortProtocolHttp2:
+		return true
+	case RegistrationPortProtocolTcp:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for RoleBindingKind.
 const (
 	RoleBindingKindRoleBinding RoleBindingKind = "RoleBinding"
@@ -1156,6 +1180,7 @@ type ProxyAcknowledgement struct {
 // ProxyStatus defines model for ProxyStatus.
 type ProxyStatus struct {
 	Connected    bool   `json:"connected"`
+	Declared     bool   `json:"declared,omitempty"`
 	Draining     bool   `json:"draining,omitempty"`
 	EnvoyVersion string `json:"envoyVersion,omitempty"`
 	Nacks        []Nack `json:"nacks,omitempty"`
@@ -1182,6 +1207,81 @@ type RegionOrder struct {
 	// To The regions to use after from itself, nearest first; may be left out with only
 	To []string `json:"to,omitempty"`
 }
+
+// Registration defines model for Registration.
+type Registration struct {
+	// Address IP address at which others in the cluster reach its Envoy
+	//
+	// Example: 10.0.0.5
+	Address string `json:"address"`
+
+	// Draining Whether new calls are kept away from it
+	Draining bool `json:"draining,omitempty"`
+
+	// Export Whether other clusters may call it, as far as the rules allow
+	Export bool `json:"export,omitempty"`
+
+	// InboundPort Port at which its Envoy takes mutual TLS
+	//
+	// Example: 15006
+	InboundPort int32 `json:"inboundPort"`
+
+	// Namespace Of the service, and of the certificate that the workload's Envoy shows
+	//
+	// Example: shop
+	Namespace string `json:"namespace"`
+
+	// Ports The service's ports
+	Ports []RegistrationPort `json:"ports"`
+
+	// Region Where it stands; the site's region when left out
+	//
+	// Example: eu
+	Region string `json:"region,omitempty"`
+
+	// Service The service that it is a part of
+	//
+	// Example: payments
+	Service string `json:"service"`
+
+	// ServiceAccount In the certificate that its Envoy shows; default when left out
+	//
+	// Example: payments
+	ServiceAccount string `json:"serviceAccount,omitempty"`
+
+	// Zone Where in the region it stands
+	//
+	// Example: a
+	Zone string `json:"zone,omitempty"`
+}
+
+// RegistrationPort defines model for RegistrationPort.
+type RegistrationPort struct {
+	// Name May be left out of a service with one port
+	//
+	// Example: http
+	Name string `json:"name,omitempty"`
+
+	// Number The service's port
+	//
+	// Example: 80
+	Number int32 `json:"number"`
+
+	// Protocol What it speaks; tcp when left out
+	//
+	// Example: http
+	Protocol RegistrationPortProtocol `json:"protocol,omitempty"`
+
+	// Target IP:PORT at which the application serves it beside its Envoy; 127.0.0.1 and the service's port when left out
+	//
+	// Example: 127.0.0.1:8080
+	Target string `json:"target,omitempty"`
+}
+
+// RegistrationPortProtocol What it speaks; tcp when left out
+//
+// Example: http
+type RegistrationPortProtocol string
 
 // RoleBinding defines model for RoleBinding.
 type RoleBinding struct {
@@ -1382,12 +1482,31 @@ type Whoami struct {
 	Name string `json:"name"`
 }
 
+// WorkloadDetail defines model for WorkloadDetail.
+type WorkloadDetail struct {
+	// AgeSeconds Seconds since the cluster's agent last confirmed it
+	AgeSeconds   float64 `json:"ageSeconds"`
+	Cluster      string  `json:"cluster"`
+	Connected    bool    `json:"connected"`
+	Declared     bool    `json:"declared,omitempty"`
+	Draining     bool    `json:"draining,omitempty"`
+	EnvoyVersion string  `json:"envoyVersion,omitempty"`
+	Nacks        []Nack  `json:"nacks,omitempty"`
+	Ready        bool    `json:"ready"`
+
+	// Reason Why it is not ready
+	Reason       string       `json:"reason,omitempty"`
+	Registration Registration `json:"registration,omitempty"`
+	Workload     string       `json:"workload"`
+}
+
 // WorkloadView defines model for WorkloadView.
 type WorkloadView struct {
 	// AgeSeconds Seconds since the cluster's agent last confirmed it
 	AgeSeconds   float64 `json:"ageSeconds"`
 	Cluster      string  `json:"cluster"`
 	Connected    bool    `json:"connected"`
+	Declared     bool    `json:"declared,omitempty"`
 	Draining     bool    `json:"draining,omitempty"`
 	EnvoyVersion string  `json:"envoyVersion,omitempty"`
 	Nacks        []Nack  `json:"nacks,omitempty"`
@@ -1917,6 +2036,36 @@ type ListWorkloadsParams struct {
 	Cluster string `form:"cluster,omitempty" json:"cluster,omitempty"`
 }
 
+// DeleteWorkloadParams defines parameters for DeleteWorkload.
+type DeleteWorkloadParams struct {
+	// DryRun Check everything and say what would be, but write nothing
+	DryRun bool `form:"dryRun,omitempty" json:"dryRun,omitempty"`
+
+	// IfMatch Write only if the object still has this ETag; * is any object that exists
+	IfMatch string `json:"If-Match,omitempty"`
+
+	// IfNoneMatch * writes only if the object does not exist yet
+	IfNoneMatch string `json:"If-None-Match,omitempty"`
+}
+
+// GetWorkloadParams defines parameters for GetWorkload.
+type GetWorkloadParams struct {
+	// Consistent Ask the leader, after a barrier: the answer is not older than the request
+	Consistent bool `form:"consistent,omitempty" json:"consistent,omitempty"`
+}
+
+// PutWorkloadParams defines parameters for PutWorkload.
+type PutWorkloadParams struct {
+	// DryRun Check everything and say what would be, but write nothing
+	DryRun bool `form:"dryRun,omitempty" json:"dryRun,omitempty"`
+
+	// IfMatch Write only if the object still has this ETag; * is any object that exists
+	IfMatch string `json:"If-Match,omitempty"`
+
+	// IfNoneMatch * writes only if the object does not exist yet
+	IfNoneMatch string `json:"If-None-Match,omitempty"`
+}
+
 // ApplyJSONRequestBody defines body for Apply for application/json ContentType.
 type ApplyJSONRequestBody = Apply
 
@@ -1937,6 +2086,9 @@ type PutRoleBindingJSONRequestBody = RoleBinding
 
 // CreateTokenJSONRequestBody defines body for CreateToken for application/json ContentType.
 type CreateTokenJSONRequestBody = NewToken
+
+// PutWorkloadJSONRequestBody defines body for PutWorkload for application/json ContentType.
+type PutWorkloadJSONRequestBody = Registration
 
 // RequestEditorFn is the function signature for the RequestEditor callback function
 type RequestEditorFn func(ctx context.Context, req *http.Request) error
@@ -2350,6 +2502,38 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /v1/workloads (the `ListWorkloads` operationId).
 	ListWorkloads(ctx context.Context, params *ListWorkloadsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DeleteWorkload End the registration of a workload that has no proxy
+	//
+	// What a proxy has registered ends with the proxy.
+	//
+	// Corresponds with DELETE /v1/workloads/{cluster}/{workload} (the `DeleteWorkload` operationId).
+	DeleteWorkload(ctx context.Context, cluster string, workload string, params *DeleteWorkloadParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetWorkload Get a workload as its site has it registered
+	//
+	// The site's agent is asked.
+	//
+	// Corresponds with GET /v1/workloads/{cluster}/{workload} (the `GetWorkload` operationId).
+	GetWorkload(ctx context.Context, cluster string, workload string, params *GetWorkloadParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PutWorkloadWithBody Register a workload that has no proxy, or change its registration
+	//
+	// Its site's agent keeps it, as one that is ready, until it is deleted or a proxy takes it over. The site must let operators do so (hanse agent --api-workloads). The workload's certificate takes a workload token of the site, as always. The change is in the audit log before the agent makes it.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /v1/workloads/{cluster}/{workload} (the `PutWorkload` operationId).
+	PutWorkloadWithBody(ctx context.Context, cluster string, workload string, params *PutWorkloadParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PutWorkload Register a workload that has no proxy, or change its registration
+	//
+	// Its site's agent keeps it, as one that is ready, until it is deleted or a proxy takes it over. The site must let operators do so (hanse agent --api-workloads). The workload's certificate takes a workload token of the site, as always. The change is in the audit log before the agent makes it.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /v1/workloads/{cluster}/{workload} (the `PutWorkload` operationId).
+	PutWorkload(ctx context.Context, cluster string, workload string, params *PutWorkloadParams, body PutWorkloadJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 }
 
 // GetAcknowledged Show which proxies follow a change
@@ -3191,6 +3375,78 @@ func (c *Client) Whoami(ctx context.Context, reqEditors ...RequestEditorFn) (*ht
 // Corresponds with GET /v1/workloads (the `ListWorkloads` operationId).
 func (c *Client) ListWorkloads(ctx context.Context, params *ListWorkloadsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListWorkloadsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DeleteWorkload End the registration of a workload that has no proxy
+//
+// What a proxy has registered ends with the proxy.
+//
+// Corresponds with DELETE /v1/workloads/{cluster}/{workload} (the `DeleteWorkload` operationId).
+func (c *Client) DeleteWorkload(ctx context.Context, cluster string, workload string, params *DeleteWorkloadParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeleteWorkloadRequest(c.Server, cluster, workload, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetWorkload Get a workload as its site has it registered
+//
+// The site's agent is asked.
+//
+// Corresponds with GET /v1/workloads/{cluster}/{workload} (the `GetWorkload` operationId).
+func (c *Client) GetWorkload(ctx context.Context, cluster string, workload string, params *GetWorkloadParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetWorkloadRequest(c.Server, cluster, workload, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PutWorkloadWithBody Register a workload that has no proxy, or change its registration
+//
+// Its site's agent keeps it, as one that is ready, until it is deleted or a proxy takes it over. The site must let operators do so (hanse agent --api-workloads). The workload's certificate takes a workload token of the site, as always. The change is in the audit log before the agent makes it.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /v1/workloads/{cluster}/{workload} (the `PutWorkload` operationId).
+func (c *Client) PutWorkloadWithBody(ctx context.Context, cluster string, workload string, params *PutWorkloadParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutWorkloadRequestWithBody(c.Server, cluster, workload, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PutWorkload Register a workload that has no proxy, or change its registration
+//
+// Its site's agent keeps it, as one that is ready, until it is deleted or a proxy takes it over. The site must let operators do so (hanse agent --api-workloads). The workload's certificate takes a workload token of the site, as always. The change is in the audit log before the agent makes it.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /v1/workloads/{cluster}/{workload} (the `PutWorkload` operationId).
+func (c *Client) PutWorkload(ctx context.Context, cluster string, workload string, params *PutWorkloadParams, body PutWorkloadJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutWorkloadRequest(c.Server, cluster, workload, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -6330,6 +6586,255 @@ func NewListWorkloadsRequest(server string, params *ListWorkloadsParams) (*http.
 	return req, nil
 }
 
+// NewDeleteWorkloadRequest constructs an http.Request for the DeleteWorkload method
+func NewDeleteWorkloadRequest(server string, cluster string, workload string, params *DeleteWorkloadParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "cluster", cluster, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "workload", workload, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/workloads/%s/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", false, "dryRun", params.DryRun, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("If-Match", headerParam0)
+
+		var headerParam1 string
+
+		headerParam1, err = runtime.StyleParamWithOptions("simple", false, "If-None-Match", params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("If-None-Match", headerParam1)
+
+	}
+
+	return req, nil
+}
+
+// NewGetWorkloadRequest constructs an http.Request for the GetWorkload method
+func NewGetWorkloadRequest(server string, cluster string, workload string, params *GetWorkloadParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "cluster", cluster, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "workload", workload, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/workloads/%s/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", false, "consistent", params.Consistent, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewPutWorkloadRequest calls the generic PutWorkload builder with application/json body
+func NewPutWorkloadRequest(server string, cluster string, workload string, params *PutWorkloadParams, body PutWorkloadJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewPutWorkloadRequestWithBody(server, cluster, workload, params, "application/json", bodyReader)
+}
+
+// NewPutWorkloadRequestWithBody constructs an http.Request for the PutWorkload method, with any body, and a specified content type
+func NewPutWorkloadRequestWithBody(server string, cluster string, workload string, params *PutWorkloadParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "cluster", cluster, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "workload", workload, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/workloads/%s/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", false, "dryRun", params.DryRun, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("If-Match", headerParam0)
+
+		var headerParam1 string
+
+		headerParam1, err = runtime.StyleParamWithOptions("simple", false, "If-None-Match", params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("If-None-Match", headerParam1)
+
+	}
+
+	return req, nil
+}
+
 func (c *Client) applyEditors(ctx context.Context, req *http.Request, additionalEditors []RequestEditorFn) error {
 	for _, r := range c.RequestEditors {
 		if err := r(ctx, req); err != nil {
@@ -6786,6 +7291,42 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /v1/workloads (the `ListWorkloads` operationId).
 	ListWorkloadsWithResponse(ctx context.Context, params *ListWorkloadsParams, reqEditors ...RequestEditorFn) (*ListWorkloadsResponse, error)
+
+	// DeleteWorkloadWithResponse End the registration of a workload that has no proxy
+	//
+	// What a proxy has registered ends with the proxy.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /v1/workloads/{cluster}/{workload} (the `DeleteWorkload` operationId).
+	DeleteWorkloadWithResponse(ctx context.Context, cluster string, workload string, params *DeleteWorkloadParams, reqEditors ...RequestEditorFn) (*DeleteWorkloadResponse, error)
+
+	// GetWorkloadWithResponse Get a workload as its site has it registered
+	//
+	// The site's agent is asked.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/workloads/{cluster}/{workload} (the `GetWorkload` operationId).
+	GetWorkloadWithResponse(ctx context.Context, cluster string, workload string, params *GetWorkloadParams, reqEditors ...RequestEditorFn) (*GetWorkloadResponse, error)
+
+	// PutWorkloadWithBodyWithResponse Register a workload that has no proxy, or change its registration
+	//
+	// Its site's agent keeps it, as one that is ready, until it is deleted or a proxy takes it over. The site must let operators do so (hanse agent --api-workloads). The workload's certificate takes a workload token of the site, as always. The change is in the audit log before the agent makes it.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /v1/workloads/{cluster}/{workload} (the `PutWorkload` operationId).
+	PutWorkloadWithBodyWithResponse(ctx context.Context, cluster string, workload string, params *PutWorkloadParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutWorkloadResponse, error)
+
+	// PutWorkloadWithResponse Register a workload that has no proxy, or change its registration
+	//
+	// Its site's agent keeps it, as one that is ready, until it is deleted or a proxy takes it over. The site must let operators do so (hanse agent --api-workloads). The workload's certificate takes a workload token of the site, as always. The change is in the audit log before the agent makes it.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /v1/workloads/{cluster}/{workload} (the `PutWorkload` operationId).
+	PutWorkloadWithResponse(ctx context.Context, cluster string, workload string, params *PutWorkloadParams, body PutWorkloadJSONRequestBody, reqEditors ...RequestEditorFn) (*PutWorkloadResponse, error)
 }
 
 type GetAcknowledgedResponse struct {
@@ -8900,6 +9441,150 @@ func (r ListWorkloadsResponse) ContentType() string {
 	return ""
 }
 
+type DeleteWorkloadResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Written
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r DeleteWorkloadResponse) GetJSON200() *Written {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r DeleteWorkloadResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r DeleteWorkloadResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r DeleteWorkloadResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DeleteWorkloadResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r DeleteWorkloadResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetWorkloadResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *WorkloadDetail
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetWorkloadResponse) GetJSON200() *WorkloadDetail {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetWorkloadResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetWorkloadResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetWorkloadResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetWorkloadResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetWorkloadResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type PutWorkloadResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Written
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r PutWorkloadResponse) GetJSON200() *Written {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r PutWorkloadResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r PutWorkloadResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r PutWorkloadResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r PutWorkloadResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r PutWorkloadResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // GetAcknowledgedWithResponse Show which proxies follow a change
 //
 // Asks the agents of all clusters. A change that changes nothing for a proxy counts as acknowledged once its agent has taken it in.
@@ -9617,6 +10302,66 @@ func (c *ClientWithResponses) ListWorkloadsWithResponse(ctx context.Context, par
 		return nil, err
 	}
 	return ParseListWorkloadsResponse(rsp)
+}
+
+// DeleteWorkloadWithResponse End the registration of a workload that has no proxy
+//
+// What a proxy has registered ends with the proxy.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /v1/workloads/{cluster}/{workload} (the `DeleteWorkload` operationId).
+func (c *ClientWithResponses) DeleteWorkloadWithResponse(ctx context.Context, cluster string, workload string, params *DeleteWorkloadParams, reqEditors ...RequestEditorFn) (*DeleteWorkloadResponse, error) {
+	rsp, err := c.DeleteWorkload(ctx, cluster, workload, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDeleteWorkloadResponse(rsp)
+}
+
+// GetWorkloadWithResponse Get a workload as its site has it registered
+//
+// The site's agent is asked.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/workloads/{cluster}/{workload} (the `GetWorkload` operationId).
+func (c *ClientWithResponses) GetWorkloadWithResponse(ctx context.Context, cluster string, workload string, params *GetWorkloadParams, reqEditors ...RequestEditorFn) (*GetWorkloadResponse, error) {
+	rsp, err := c.GetWorkload(ctx, cluster, workload, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetWorkloadResponse(rsp)
+}
+
+// PutWorkloadWithBodyWithResponse Register a workload that has no proxy, or change its registration
+//
+// Its site's agent keeps it, as one that is ready, until it is deleted or a proxy takes it over. The site must let operators do so (hanse agent --api-workloads). The workload's certificate takes a workload token of the site, as always. The change is in the audit log before the agent makes it.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /v1/workloads/{cluster}/{workload} (the `PutWorkload` operationId).
+func (c *ClientWithResponses) PutWorkloadWithBodyWithResponse(ctx context.Context, cluster string, workload string, params *PutWorkloadParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutWorkloadResponse, error) {
+	rsp, err := c.PutWorkloadWithBody(ctx, cluster, workload, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePutWorkloadResponse(rsp)
+}
+
+// PutWorkloadWithResponse Register a workload that has no proxy, or change its registration
+//
+// Its site's agent keeps it, as one that is ready, until it is deleted or a proxy takes it over. The site must let operators do so (hanse agent --api-workloads). The workload's certificate takes a workload token of the site, as always. The change is in the audit log before the agent makes it.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /v1/workloads/{cluster}/{workload} (the `PutWorkload` operationId).
+func (c *ClientWithResponses) PutWorkloadWithResponse(ctx context.Context, cluster string, workload string, params *PutWorkloadParams, body PutWorkloadJSONRequestBody, reqEditors ...RequestEditorFn) (*PutWorkloadResponse, error) {
+	rsp, err := c.PutWorkload(ctx, cluster, workload, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePutWorkloadResponse(rsp)
 }
 
 // ParseGetAcknowledgedResponse parses an HTTP response from a GetAcknowledgedWithResponse call
@@ -11054,6 +11799,105 @@ func ParseListWorkloadsResponse(rsp *http.Response) (*ListWorkloadsResponse, err
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest ListWorkloadView
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseDeleteWorkloadResponse parses an HTTP response from a DeleteWorkloadWithResponse call
+func ParseDeleteWorkloadResponse(rsp *http.Response) (*DeleteWorkloadResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DeleteWorkloadResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Written
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetWorkloadResponse parses an HTTP response from a GetWorkloadWithResponse call
+func ParseGetWorkloadResponse(rsp *http.Response) (*GetWorkloadResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetWorkloadResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest WorkloadDetail
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParsePutWorkloadResponse parses an HTTP response from a PutWorkloadWithResponse call
+func ParsePutWorkloadResponse(rsp *http.Response) (*PutWorkloadResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &PutWorkloadResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Written
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}

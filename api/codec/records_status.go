@@ -56,6 +56,7 @@ func statusWithin(s model.SiteStatus, list, text int) *hansev1.SiteStatus {
 	for _, p := range atMost(s.Proxies, list) {
 		proxy := &hansev1.ProxyStatus{
 			Workload: atMostText(p.Workload, text), Connected: p.Connected, Ready: p.Ready, Draining: p.Draining, EnvoyVersion: atMostText(p.EnvoyVersion, text),
+			Declared: p.Declared,
 		}
 		for _, n := range atMost(p.Nacks, maxNacks) {
 			proxy.Nacks = append(proxy.Nacks, nackToProto(n, text))
@@ -75,7 +76,7 @@ func statusFromProto(p *hansev1.SiteStatus) model.SiteStatus {
 	for _, proxy := range atMost(p.GetProxies(), maxStatusList) {
 		out := model.ProxyStatus{
 			Workload: atMostText(proxy.GetWorkload(), maxStatusText), Connected: proxy.GetConnected(), Ready: proxy.GetReady(), Draining: proxy.GetDraining(),
-			EnvoyVersion: atMostText(proxy.GetEnvoyVersion(), maxStatusText),
+			EnvoyVersion: atMostText(proxy.GetEnvoyVersion(), maxStatusText), Declared: proxy.GetDeclared(),
 		}
 		for _, n := range atMost(proxy.GetNacks(), maxNacks) {
 			out.Nacks = append(out.Nacks, NackFromProto(n))

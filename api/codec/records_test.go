@@ -98,7 +98,7 @@ func statuses() *rapid.Generator[*model.SiteStatus] {
 			s.EarliestExpiry = times().Draw(t, "expiry")
 		}
 		for range rapid.IntRange(0, 3).Draw(t, "proxies") {
-			p := model.ProxyStatus{Workload: rapid.String().Draw(t, "workload"), Connected: rapid.Bool().Draw(t, "connected"), Ready: rapid.Bool().Draw(t, "ready"), Draining: rapid.Bool().Draw(t, "draining")}
+			p := model.ProxyStatus{Workload: rapid.String().Draw(t, "workload"), Connected: rapid.Bool().Draw(t, "connected"), Ready: rapid.Bool().Draw(t, "ready"), Draining: rapid.Bool().Draw(t, "draining"), Declared: rapid.Bool().Draw(t, "declared")}
 			for range rapid.IntRange(0, 2).Draw(t, "nacks") {
 				p.Nacks = append(p.Nacks, model.Nack{TypeURL: "type", Reason: rapid.String().Draw(t, "reason"), At: times().Draw(t, "at")})
 			}

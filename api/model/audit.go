@@ -15,6 +15,14 @@ const (
 	KindTrustDomain = "TrustDomain"
 )
 
+// The kinds of what operators change through the federation and the replicated state does not hold: their changes stand in the audit log alone.
+const (
+	// KindWorkload is a site's workload, by the name CLUSTER/WORKLOAD.
+	KindWorkload = "Workload"
+	// KindOperatorCertificate is a certificate that was signed for an operator, by his name.
+	KindOperatorCertificate = "OperatorCertificate"
+)
+
 // Ref names an object of the replicated state: its kind, and its name within the kind. A token's name is its id.
 type Ref struct {
 	Kind string `json:"kind"`

@@ -115,6 +115,6 @@ type Bundle struct {
 // is proposed only when every node can apply its version.
 const (
 	ProtocolMin    = 1
-	ProtocolMax    = 3
-	CommandVersion = 3
+	ProtocolMax    = 4
+	CommandVersion = 4
 )

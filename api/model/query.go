@@ -15,10 +15,28 @@ const (
 	QueryGateways QueryKind = "gateways"
 	// QueryClock asks for the agent's time, build and certificates: no request, AgentClock.
 	QueryClock QueryKind = "clock"
+	// QueryWorkload asks for one workload as its site has it registered: WorkloadRequest, SiteWorkload.
+	QueryWorkload QueryKind = "workload"
+	// QueryRegister has a workload registered, or its registration ended: WorkloadWrite, WorkloadWritten.
+	QueryRegister QueryKind = "register"
 )
 
-// QueryProtocol is the first protocol in which nodes ask agents.
-const QueryProtocol = 3
+// QueryProtocol is the first protocol in which nodes ask agents, RegisterProtocol the first in which agents register workloads for them.
+const (
+	QueryProtocol    = 3
+	RegisterProtocol = 4
+)
+
+// Protocol is the first protocol in which agents are asked this.
+func (k QueryKind) Protocol() uint32 {
+	if k == QueryWorkload || k == QueryRegister {
+		return RegisterProtocol
+	}
+	return QueryProtocol
+}
+
+// Changes reports whether more than an answer comes of the question.
+func (k QueryKind) Changes() bool { return k == QueryRegister }
 
 // The bounds of questions. Both sides keep them: neither has to trust the other.
 const (
@@ -41,6 +59,12 @@ const (
 	QueryInvalid QueryCode = "invalid"
 	// QueryNotFound: the agent does not know what is asked about.
 	QueryNotFound QueryCode = "not-found"
+	// QueryDenied: the site does not let the federation do this.
+	QueryDenied QueryCode = "denied"
+	// QueryConflict: what is asked for contradicts what the agent holds.
+	QueryConflict QueryCode = "conflict"
+	// QueryMismatch: a condition does not hold.
+	QueryMismatch QueryCode = "mismatch"
 	// QueryUnknownKind: the agent is too old for the question, though not for the protocol.
 	QueryUnknownKind QueryCode = "unknown-kind"
 	// QueryBusy: MaxQueries are open.

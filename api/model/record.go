@@ -131,9 +131,11 @@ type Nack struct {
 
 // ProxyStatus is how one proxy of a site fares.
 type ProxyStatus struct {
-	Workload  string `json:"workload"`
-	Connected bool   `json:"connected"`
-	Ready     bool   `json:"ready"`
+	Workload string `json:"workload"`
+	// Declared says that an operator has registered it: it has no proxy that could be connected.
+	Declared  bool `json:"declared,omitempty"`
+	Connected bool `json:"connected"`
+	Ready     bool `json:"ready"`
 	// Draining says that new calls are kept away on purpose.
 	Draining     bool   `json:"draining,omitempty"`
 	Nacks        []Nack `json:"nacks,omitempty"`

@@ -95,6 +95,9 @@ func WorkloadID(trustDomain, namespace, serviceAccount string) string {
 // SystemNamespace holds the identities of a site's own parts: its gateways and its agent.
 const SystemNamespace = "hanse-system"
 
+// DefaultServiceAccount is that of workloads for which none is named.
+const DefaultServiceAccount = "default"
+
 // The service accounts of a site's own parts.
 const (
 	GatewayServiceAccount = "gateway"

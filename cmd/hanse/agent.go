@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hanse-mesh/hanse/api/model"
+	"github.com/hanse-mesh/hanse/cluster-agent/source/vm"
 	"github.com/hanse-mesh/hanse/internal/run"
 	"github.com/hanse-mesh/hanse/trust/identity"
 	"github.com/hanse-mesh/hanse/trust/token"
@@ -32,6 +33,7 @@ type agentOptions struct {
 	servers      []string
 	svidTTL      time.Duration
 	withdrawTTL  time.Duration
+	declarable   []string
 }
 
 func newAgentCommand() *cobra.Command {
@@ -64,6 +66,7 @@ Ports: 7710 proxies of the site (mutual TLS), 7711 health and metrics (loopback)
 	f.StringSliceVar(&o.servers, "server", nil, "gRPC address host:port of federation nodes (default: as the federation tells)")
 	f.DurationVar(&o.svidTTL, "svid-ttl", 24*time.Hour, "life of workload certificates; they are renewed from a third of it on")
 	f.DurationVar(&o.withdrawTTL, "withdraw-ttl", 10*time.Second, "how long a workload stays after its proxy vanished")
+	f.StringSliceVar(&o.declarable, "api-workloads", nil, "namespaces in which operators of the federation may register workloads without a proxy; * is all (default: none)")
 	cmd.AddCommand(newAgentStatusCommand(), newAgentConfirmCommand(), newAgentExplainCommand())
 	return cmd
 }
@@ -77,6 +80,11 @@ func (o *agentOptions) validate() error {
 	}
 	if _, _, err := net.SplitHostPort(o.site.listen); err != nil {
 		return usageError("--listen %q is not host:port", o.site.listen)
+	}
+	for _, namespace := range o.declarable {
+		if err := model.ValidateLabel("--api-workloads", namespace); err != nil && namespace != vm.AnyNamespace {
+			return usageError("%w", err)
+		}
 	}
 	if o.svidTTL < time.Minute {
 		return usageError("--svid-ttl %s is too short: give at least 1m", o.svidTTL)

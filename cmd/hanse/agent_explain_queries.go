@@ -35,9 +35,29 @@ func (a *agentParts) answer(_ context.Context, kind model.QueryKind, request []b
 		return json.Marshal(a.core.gateways())
 	case model.QueryClock:
 		return json.Marshal(a.agentClock())
+	case model.QueryWorkload:
+		var q model.WorkloadRequest
+		if err := readQuestion(request, &q); err != nil {
+			return nil, err
+		}
+		return answered(a.site.Workload(q.Workload))
+	case model.QueryRegister:
+		var q model.WorkloadWrite
+		if err := readQuestion(request, &q); err != nil {
+			return nil, err
+		}
+		return answered(a.site.Declare(q))
 	default:
 		return nil, &model.QueryError{Code: model.QueryUnknownKind, Message: "this agent (version " + version + ") does not know the question " + string(kind) + ": upgrade it"}
 	}
+}
+
+// answered encodes an answer, unless there is none.
+func answered[T any](answer T, err error) ([]byte, error) {
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(answer)
 }
 
 // readQuestion decodes a request; what a newer node says beyond it is left aside.

@@ -48,7 +48,7 @@ func (a *agentParts) openSite() error {
 	a.site, err = vm.New(vm.Config{
 		Dir: filepath.Join(a.opts.dataDir, siteFolder), TrustDomain: a.member.TrustDomain, Cluster: a.member.Cluster,
 		Federation: a.member.Federation, Signer: siteSigner{a.authority, a.clock}, Peer: sitePeer,
-		Clock: a.clock, Logger: a.logger, SVIDTTL: a.opts.svidTTL, WithdrawTTL: a.opts.withdrawTTL,
+		Clock: a.clock, Logger: a.logger, SVIDTTL: a.opts.svidTTL, WithdrawTTL: a.opts.withdrawTTL, Declarable: a.opts.declarable, Region: a.opts.region,
 	})
 	return err
 }

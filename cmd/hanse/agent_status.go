@@ -47,7 +47,7 @@ func rank(p model.ProxyStatus) int {
 	switch {
 	case len(p.Nacks) > 0:
 		return 0
-	case !p.Connected:
+	case !p.Connected && !p.Declared:
 		return 1
 	case !p.Ready:
 		return 2

@@ -13,7 +13,7 @@ func newOperatorCommands(opts *operatorOptions) []*cobra.Command {
 		newApplyCommand(opts), newDiffCommand(opts), newDeleteCommand(opts), newLeaveCommand(opts),
 	}
 	families := []*cobra.Command{
-		newClusterCommand(opts), newNodeCommand(opts), newServiceCommand(opts), newTokenCommand(opts), newPolicyCommand(opts),
+		newClusterCommand(opts), newNodeCommand(opts), newServiceCommand(opts), newWorkloadCommand(opts), newTokenCommand(opts), newPolicyCommand(opts),
 	}
 	own := []*cobra.Command{newContextCommand(opts), newWhoamiCommand(opts), newVersionCommand(opts)}
 	var all []*cobra.Command

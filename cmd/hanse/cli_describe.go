@@ -70,7 +70,7 @@ func (g *getOptions) describe(cmd *cobra.Command, c *client, w wanted) error {
 		return err
 	}
 	d := description{Object: items[0]}
-	if k.logged {
+	if k.logged || k.remove != nil {
 		if d.History, err = history(cmd, c, k, name); err != nil {
 			return err
 		}

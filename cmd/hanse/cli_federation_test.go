@@ -14,6 +14,7 @@ import (
 
 	"github.com/hanse-mesh/hanse/api/codec"
 	"github.com/hanse-mesh/hanse/api/model"
+	"github.com/hanse-mesh/hanse/cluster-agent/source/vm"
 	"github.com/hanse-mesh/hanse/federation/catalog"
 	"github.com/hanse-mesh/hanse/federation/rest"
 	"github.com/hanse-mesh/hanse/federation/state"
@@ -28,6 +29,8 @@ type federation struct {
 	clock   *clock.Fake
 	catalog *catalog.Catalog
 	socket  string
+	// site is what the agent of cluster eu has registered.
+	site *vm.Site
 	// explanations is the folder of gateway/explain's scenarios.
 	explanations string
 
@@ -49,6 +52,14 @@ func newFederation(t *testing.T) *federation {
 	f.explanations = explanations + "/"
 	operator := f.token(model.TokenOperator, 1)
 	f.fill(operator)
+	eu := newPeer(t, "eu", 1)
+	f.site, err = vm.New(vm.Config{
+		Dir: t.TempDir(), TrustDomain: eu.TrustDomain, Cluster: eu.Name, Federation: "acme", Signer: siteSigner{eu.authority, f.clock}, Peer: sitePeer,
+		Clock: f.clock, Declarable: []string{"shop"}, Region: "eu",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	api := rest.New(rest.Config{
 		Node: "n1", Version: "v1", Consensus: f, Catalog: f.catalog, Live: f, Agents: f, Mint: f.mint, BundleRule: bundle.Accept, Clock: f.clock,
 		Logger: slog.New(slog.DiscardHandler),

@@ -32,7 +32,7 @@ func serviceKinds() []kind {
 		},
 		{
 			name: "Workload", plural: "workloads", short: []string{"wl"},
-			list:  listing((*restapi.Client).ListWorkloads),
+			list: listing((*restapi.Client).ListWorkloads), get: getWorkload, remove: removeWorkload, ending: "deregistered",
 			parts: 2, filters: []string{"cluster"}, view: workloadLayout().layout,
 		},
 	}
@@ -69,7 +69,11 @@ func workloadLayout() typedLayout[rest.WorkloadView] {
 			for _, n := range w.Nacks {
 				refused = append(refused, n.Reason)
 			}
-			return []any{w.Cluster, w.Workload, yesNo(w.Connected), yesNo(w.Ready), strings.Join(refused, "; "), ageText(w.AgeSeconds, false), w.EnvoyVersion}
+			connected := yesNo(w.Connected)
+			if w.Declared {
+				connected = "no proxy"
+			}
+			return []any{w.Cluster, w.Workload, connected, yesNo(w.Ready), strings.Join(refused, "; "), ageText(w.AgeSeconds, false), w.EnvoyVersion}
 		}))
 }
 

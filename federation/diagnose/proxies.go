@@ -14,7 +14,7 @@ func (d *diagnosis) proxies() {
 				d.add(nack, subject, "its Envoy refused a configuration: "+n.Reason, about(c), fmt.Sprintf("%s: %s", n.TypeURL, n.Reason))
 			}
 			switch {
-			case !p.Connected:
+			case !p.Connected && !p.Declared:
 				d.add(proxyAway, subject, "is not connected to its agent", about(c))
 			case p.Draining:
 				d.add(proxyDraining, subject, "is drained: it gets no new calls", about(c))

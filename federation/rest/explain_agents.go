@@ -49,6 +49,9 @@ func (s *service) registerAgents(api huma.API) {
 	passed := operation(tag, "pass-question-on", http.MethodGet, "/v1/agents/{cluster}/answers/{kind}", "Pass on a question of another node to an agent with a session here")
 	passed.Hidden = true
 	huma.Register(api, passed, s.answerNode)
+	changed := operation(tag, "pass-change-on", http.MethodPost, "/v1/agents/{cluster}/answers/{kind}", "Pass on what another node asks an agent with a session here to do")
+	changed.Hidden = true
+	huma.Register(api, changed, s.changeForNode)
 }
 
 type passedOnInput struct {
@@ -59,20 +62,48 @@ type passedOnInput struct {
 
 // asksAsNode lets a node of this federation pass a question on, which is all that it may do in its own name.
 func (s *service) asksAsNode(r *http.Request) (access.Caller, bool) {
-	if r.Method != http.MethodGet || !passedOnForm.MatchString(r.URL.Path) || r.Header.Get("Authorization") != "" || !s.sentByNode(r) {
+	if !passesOn(r) || r.Header.Get("Authorization") != "" || !s.sentByNode(r) {
 		return access.Caller{}, false
 	}
 	return access.Caller{
-		Actor:  model.Actor{Name: "a node", Credential: "node certificate", Address: r.RemoteAddr},
+		Actor:  model.Actor{Name: "a node", Credential: nodeCredential, Address: r.RemoteAddr},
 		Grants: []access.Grant{{Role: model.RoleViewer}},
 	}, true
+}
+
+// nodeCredential is what a node shows that passes a question on. Nobody else's credential has this name.
+const nodeCredential = "node certificate"
+
+// passesOn tells requests that are answered by the node that gets them, whoever leads.
+func passesOn(r *http.Request) bool {
+	return (r.Method == http.MethodGet || r.Method == http.MethodPost) && passedOnForm.MatchString(r.URL.Path)
 }
 
 var passedOnForm = regexp.MustCompile(`^/v1/agents/[^/]+/answers/[^/]+$`)
 
 // answerNode puts a question that another node passes on to an agent with a session here. Whoever may read may ask.
 func (s *service) answerNode(ctx context.Context, in *passedOnInput) (*struct{ Body passedOn }, error) {
-	raw, err := s.Agents.Ask(ctx, model.ClusterName(in.Cluster), model.QueryKind(in.Kind), []byte(in.Request))
+	if model.QueryKind(in.Kind).Changes() {
+		return nil, huma.Error403Forbidden("this changes something: " + in.Kind)
+	}
+	return s.askHere(ctx, in.Cluster, in.Kind, []byte(in.Request))
+}
+
+// changeForNode has an agent with a session here do what another node asks for. That node has found out that its caller may do it; nobody
+// but a node is believed so.
+func (s *service) changeForNode(ctx context.Context, in *struct {
+	Cluster string `path:"cluster" maxLength:"63"`
+	Kind    string `path:"kind" maxLength:"63"`
+	Body    json.RawMessage
+}) (*struct{ Body passedOn }, error) {
+	if callerOf(ctx).Actor.Credential != nodeCredential || !model.QueryKind(in.Kind).Changes() {
+		return nil, huma.Error403Forbidden("only a node of the federation may pass on what another one asks an agent to do")
+	}
+	return s.askHere(ctx, in.Cluster, in.Kind, in.Body)
+}
+
+func (s *service) askHere(ctx context.Context, cluster, kind string, request []byte) (*struct{ Body passedOn }, error) {
+	raw, err := s.Agents.Ask(ctx, model.ClusterName(cluster), model.QueryKind(kind), request)
 	var known *model.QueryError
 	switch {
 	case errors.As(err, &known):

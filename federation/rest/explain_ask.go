@@ -1,10 +1,12 @@
 package rest
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"sync"
@@ -34,7 +36,7 @@ func (s *service) ask(ctx context.Context, cluster model.ClusterName, kind model
 	err := s.question(ctx, cluster, kind, request, answer)
 	var known *model.QueryError
 	if errors.As(err, &known) {
-		return queryProblem(known)
+		return queryProblem(kind, known)
 	}
 	return err
 }
@@ -72,13 +74,22 @@ func codeOf(err error) model.QueryCode {
 }
 
 // queryProblem is what the API answers when a question was not.
-func queryProblem(err *model.QueryError) error {
+func queryProblem(kind model.QueryKind, err *model.QueryError) error {
 	again := http.Header{"Retry-After": {retryAfter}}
+	if (err.Code == model.QueryConflict || err.Code == model.QueryMismatch) && !kind.Changes() {
+		return huma.Error502BadGateway(err.Message)
+	}
 	switch err.Code {
 	case model.QueryInvalid:
 		return huma.Error422UnprocessableEntity(err.Message)
 	case model.QueryNotFound:
 		return huma.Error404NotFound(err.Message)
+	case model.QueryDenied:
+		return huma.Error403Forbidden(err.Message)
+	case model.QueryConflict:
+		return huma.Error409Conflict(err.Message)
+	case model.QueryMismatch:
+		return huma.Error412PreconditionFailed(err.Message)
 	case model.QueryBusy:
 		return huma.ErrorWithHeaders(huma.Error429TooManyRequests(err.Message), again)
 	case model.QueryTimedOut:
@@ -141,16 +152,14 @@ func (s *service) passOn(ctx context.Context, to model.Node, cluster model.Clust
 	defer cancel()
 	// A proxied answer that is cut off must be an error here, not the end of the original request's connection.
 	ctx = context.WithValue(ctx, http.ServerContextKey, nil)
-	target := url.URL{Path: fmt.Sprintf(passedOnPath, cluster, kind), RawQuery: url.Values{"request": {string(request)}}.Encode()}
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, target.String(), http.NoBody)
+	r, err := passedOnRequest(ctx, cluster, kind, request)
 	if err != nil {
 		return passedOn{}, err
 	}
-	r.Header.Set(RequestIDHeader, requestIDOf(ctx))
 	w := &recorded{header: http.Header{}}
 	s.Forward(w, r, to)
 	switch {
-	case w.status == http.StatusNotFound:
+	case w.status == http.StatusNotFound, w.status == http.StatusMethodNotAllowed:
 		return passedOn{}, errors.New("it does not know this cluster or this question yet: upgrade it if it is of an older version")
 	case w.status != http.StatusOK:
 		return passedOn{}, fmt.Errorf("it answers with status %d", w.status)
@@ -160,6 +169,26 @@ func (s *service) passOn(ctx context.Context, to model.Node, cluster model.Clust
 		return answer, errors.New("its answer makes no sense or is too long")
 	}
 	return answer, nil
+}
+
+// passedOnRequest is a question to another node. What changes something is never sent twice by whoever carries it.
+func passedOnRequest(ctx context.Context, cluster model.ClusterName, kind model.QueryKind, request []byte) (*http.Request, error) {
+	target := url.URL{Path: fmt.Sprintf(passedOnPath, cluster, kind)}
+	method, body := http.MethodGet, io.Reader(http.NoBody)
+	if kind.Changes() {
+		method, body = http.MethodPost, bytes.NewReader(request)
+	} else {
+		target.RawQuery = url.Values{"request": {string(request)}}.Encode()
+	}
+	r, err := http.NewRequestWithContext(ctx, method, target.String(), body)
+	if err != nil {
+		return nil, err
+	}
+	if kind.Changes() {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	r.Header.Set(RequestIDHeader, requestIDOf(ctx))
+	return r, nil
 }
 
 // homes remember at which other node a cluster's agent was last found. There are at most as many as there were members.

@@ -15,8 +15,10 @@ import (
 // agents are those that are connected to one node: what they answer, by cluster and kind.
 type agents struct {
 	answers map[string]string
-	mu      sync.Mutex
-	asked   []string
+	// site, when set, is where workloads of the cluster eu are registered.
+	site  *registry
+	mu    sync.Mutex
+	asked []string
 }
 
 func (a *agents) Ask(_ context.Context, cluster model.ClusterName, kind model.QueryKind, request []byte) ([]byte, error) {
@@ -24,6 +26,9 @@ func (a *agents) Ask(_ context.Context, cluster model.ClusterName, kind model.Qu
 	a.mu.Lock()
 	a.asked = append(a.asked, key+" "+string(request))
 	a.mu.Unlock()
+	if a.site != nil && cluster == "eu" && (kind == model.QueryRegister || kind == model.QueryWorkload) {
+		return a.site.ask(kind, request)
+	}
 	text, ok := a.answers[key]
 	if !ok {
 		return nil, &model.QueryError{Code: model.QueryDisconnected, Message: "not here"}
@@ -92,7 +97,8 @@ func TestNodesPassQuestionsOnInTheirOwnName(t *testing.T) {
 	g.do("lead", http.MethodGet, passedOn, "", as(model.NodeID("acme", "removed"))).problem(http.StatusUnauthorized)
 	g.do("lead", http.MethodGet, passedOn, "", as(model.AgentID("acme", "eu"))).problem(http.StatusUnauthorized)
 	g.do("lead", http.MethodGet, "/v1/agents/eu/clock", "", as(model.NodeID("acme", "follow"))).problem(http.StatusUnauthorized)
-	g.do("lead", http.MethodPost, passedOn, "", as(model.NodeID("acme", "follow"))).problem(http.StatusUnauthorized)
+	g.do("lead", http.MethodPut, passedOn, "", as(model.NodeID("acme", "follow"))).problem(http.StatusUnauthorized)
+	g.do("lead", http.MethodPost, "/v1/agents/eu/answers/clock", "{}", as(model.NodeID("acme", "follow"))).problem(http.StatusForbidden)
 	g.do("lead", http.MethodGet, "/v1/status/../agents/eu/answers/clock/../../../clusters", "", as(model.NodeID("acme", "follow"))).problem(http.StatusUnauthorized)
 }
 
@@ -108,7 +114,11 @@ func TestWhyAnAgentDoesNotAnswer(t *testing.T) {
 		"!outdated: x y":     http.StatusBadGateway,
 		"!unknown-kind: x y": http.StatusBadGateway,
 		"!failed: x y":       http.StatusBadGateway,
-		`"x y"`:              http.StatusBadGateway,
+		"!denied: x y":       http.StatusForbidden,
+		// These answer what changes something, and this does not.
+		"!conflict: x y": http.StatusBadGateway,
+		"!mismatch: x y": http.StatusBadGateway,
+		`"x y"`:          http.StatusBadGateway,
 	} {
 		for _, at := range []string{"lead", "follow"} {
 			g.agents["lead"].answers, g.agents["follow"].answers = nil, nil

@@ -149,7 +149,7 @@ func assemble(cfg Config) (*service, *http.ServeMux, huma.API) {
 	}
 	api.UseMiddleware(strictQuery(api), strictBody(api))
 	for _, register := range []func(huma.API){
-		s.registerStatus, s.registerMembers, s.registerTokens, s.registerServices, s.registerSites, s.registerTrust, s.registerPolicies,
+		s.registerStatus, s.registerMembers, s.registerTokens, s.registerServices, s.registerSites, s.registerWorkloads, s.registerTrust, s.registerPolicies,
 		s.registerApply, s.registerAudit, s.registerWatch, s.registerEvents, s.registerWhoami, s.registerCertificates,
 		s.registerAgents, s.registerExplain, s.registerAcknowledged,
 	} {

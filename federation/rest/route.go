@@ -38,7 +38,7 @@ func (s *service) route(next http.Handler) http.Handler {
 		switch {
 		case err != nil:
 			writeProblem(w, http.StatusBadRequest, err.Error())
-		case reads(r) && !consistent:
+		case reads(r) && !consistent, passesOn(r):
 			s.describe(w.Header())
 			next.ServeHTTP(w, r)
 		default:

@@ -88,7 +88,7 @@ func (s *service) sites() []site {
 }
 
 func (s *service) registerSites(api huma.API) {
-	const gatewaysPath, verdictsPath, workloadsPath, tag = "/v1/gateways", "/v1/verdicts", "/v1/workloads", "Sites"
+	const gatewaysPath, verdictsPath, tag = "/v1/gateways", "/v1/verdicts", "Sites"
 	type options struct {
 		ReadOptions
 		PageOptions

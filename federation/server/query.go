@@ -19,9 +19,9 @@ func (s *Server) Ask(ctx context.Context, cluster model.ClusterName, kind model.
 	switch {
 	case !ok:
 		return nil, queryError(model.QueryDisconnected, "the agent of cluster %s has no session at node %s", cluster, s.cfg.Node.Name)
-	case info.Protocol < model.QueryProtocol:
-		return nil, queryError(model.QueryOutdated, "the agent of cluster %s (version %s) speaks protocol %d, and questions need %d: upgrade it",
-			cluster, info.AgentVersion, info.Protocol, model.QueryProtocol)
+	case info.Protocol < kind.Protocol():
+		return nil, queryError(model.QueryOutdated, "the agent of cluster %s (version %s) speaks protocol %d, and this needs %d: upgrade it",
+			cluster, info.AgentVersion, info.Protocol, kind.Protocol())
 	case len(request) > model.MaxQuery:
 		return nil, queryError(model.QueryInvalid, "the question has %d bytes, more than %d", len(request), model.MaxQuery)
 	}
@@ -70,7 +70,10 @@ func (x *session) readAnswer(a *hansev1.QueryAnswer) ([]byte, error) {
 }
 
 // agentCodes are the outcomes that are an agent's to tell.
-var agentCodes = []model.QueryCode{model.QueryInvalid, model.QueryNotFound, model.QueryUnknownKind, model.QueryBusy, model.QueryTimedOut}
+var agentCodes = []model.QueryCode{
+	model.QueryInvalid, model.QueryNotFound, model.QueryUnknownKind, model.QueryBusy, model.QueryTimedOut,
+	model.QueryDenied, model.QueryConflict, model.QueryMismatch,
+}
 
 // maxReason bounds a reason that an agent gives, in bytes.
 const maxReason = 2048

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -43,7 +44,7 @@ func TestSessionIsRefused(t *testing.T) {
 		"a node":              {f.asAgent("n2"), f.hello(a, "i1"), codes.PermissionDenied, []string{"not an agent"}, false},
 		"anonymous":           {&agent{}, f.hello(a, "i1"), codes.Unauthenticated, nil, false},
 		"another's name":      {a, with(func(h *hansev1.SessionHello) { h.Cluster = "beta" }), codes.PermissionDenied, []string{"beta", "alpha"}, false},
-		"too new":             {a, with(func(h *hansev1.SessionHello) { h.ProtocolMin = 9; h.ProtocolMax = 9 }), codes.FailedPrecondition, []string{"9 to 9", "1 to 3", "upgrade"}, false},
+		"too new":             {a, with(func(h *hansev1.SessionHello) { h.ProtocolMin = 9; h.ProtocolMax = 9 }), codes.FailedPrecondition, []string{"9 to 9", fmt.Sprintf("1 to %d", model.ProtocolMax), "upgrade"}, false},
 		"no instance":         {a, with(func(h *hansev1.SessionHello) { h.Instance = "" }), codes.InvalidArgument, []string{"instance"}, false},
 		"no hello but nought": {a, nil, codes.InvalidArgument, []string{"hello"}, false},
 	} {

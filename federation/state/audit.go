@@ -31,6 +31,27 @@ func (s *State) audit(e model.AuditEntry) {
 	s.view.audit = s.view.audit[gone:]
 }
 
+// maxDeedName bounds the name in a RecordDeed, in bytes.
+const maxDeedName = 256
+
+func (s *State) recordDeed(index uint64, e Entry, c RecordDeed) (bool, error) {
+	switch {
+	case c.Ref.Kind != model.KindWorkload && c.Ref.Kind != model.KindOperatorCertificate:
+		return false, refuse(Invalid, "kind %.40q is not one whose changes are recorded alone", c.Ref.Kind)
+	case c.Ref.Name == "" || len(c.Ref.Name) > maxDeedName:
+		return false, refuse(Invalid, "%s: the name has %d bytes, not 1 to %d", c.Ref.Kind, len(c.Ref.Name), maxDeedName)
+	case e.Actor == (model.Actor{}):
+		return false, refuse(Invalid, "%s: nobody is named who did it", c.Ref)
+	case !isJSON(c.Before) || !isJSON(c.After):
+		return false, refuse(Invalid, "%s: before or after is not JSON", c.Ref)
+	}
+	s.audit(model.AuditEntry{Index: index, At: e.At, Actor: e.Actor, Ref: c.Ref, Before: c.Before, After: c.After})
+	return true, nil
+}
+
+// isJSON takes nothing for JSON, too.
+func isJSON(object json.RawMessage) bool { return len(object) == 0 || json.Valid(object) }
+
 func auditSize(e model.AuditEntry) int {
 	const rest = 64
 	return rest + len(e.Before) + len(e.After) + len(e.Kind) + len(e.Name) + len(e.Actor.Name) + len(e.Actor.Credential) + len(e.Actor.Address) + len(e.Actor.RequestID)

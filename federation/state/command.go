@@ -1,6 +1,7 @@
 package state
 
 import (
+	"encoding/json"
 	"time"
 
 	"github.com/hanse-mesh/hanse/api/model"
@@ -94,6 +95,14 @@ type ApplyPolicies struct {
 	Delete []DeletePolicy
 }
 
+// RecordDeed writes into the audit log what an actor does that the state does not hold. It changes nothing else.
+type RecordDeed struct {
+	// Ref is of a kind that the state does not hold.
+	Ref model.Ref
+	// Before and After are JSON, nil where there is nothing.
+	Before, After json.RawMessage
+}
+
 func (InitFederation) isCommand()  {}
 func (PutNode) isCommand()         {}
 func (RemoveNode) isCommand()      {}
@@ -106,3 +115,4 @@ func (PutBundle) isCommand()       {}
 func (PutPolicy) isCommand()       {}
 func (DeletePolicy) isCommand()    {}
 func (ApplyPolicies) isCommand()   {}
+func (RecordDeed) isCommand()      {}

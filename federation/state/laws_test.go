@@ -105,6 +105,9 @@ func genCommand() *rapid.Generator[Command] {
 		genPolicy(),
 		genPolicySet(),
 		rapid.Map(genDeletePolicy(), func(d DeletePolicy) Command { return d }),
+		rapid.Map(genName("w"), func(name string) Command {
+			return RecordDeed{Ref: model.Ref{Kind: model.KindWorkload, Name: name}, After: []byte(`{}`)}
+		}),
 	)
 }
 

@@ -70,6 +70,8 @@ func (e Entry) Versioned(common uint32) (Entry, error) {
 func versionOf(command Command) uint32 {
 	var node model.Node
 	switch c := command.(type) {
+	case RecordDeed:
+		return 4
 	case ApplyPolicies:
 		return 3
 	case PutPolicy:

@@ -157,6 +157,8 @@ func (s *State) run(index uint64, e Entry, r *Result) {
 		r.Changed, r.Err = s.deletePolicy(c)
 	case ApplyPolicies:
 		r.Changed, r.Err = s.applyPolicies(c)
+	case RecordDeed:
+		r.Changed, r.Err = s.recordDeed(index, e, c)
 	default:
 		r.Fatal = fmt.Errorf("entry %d holds a command that this build does not know (%T): upgrade this node", index, e.Command)
 	}

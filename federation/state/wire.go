@@ -104,6 +104,8 @@ func setCommand(p *hansev1.Command, command Command) error {
 			set.Delete = append(set.Delete, &hansev1.DeletePolicy{Kind: d.Kind, Name: d.Name})
 		}
 		p.Command = &hansev1.Command_ApplyPolicies{ApplyPolicies: set}
+	case RecordDeed:
+		p.Command = &hansev1.Command_RecordDeed{RecordDeed: &hansev1.RecordDeed{Kind: c.Ref.Kind, Name: c.Ref.Name, Before: c.Before, After: c.After}}
 	default:
 		return refuse(Invalid, "command %T has no wire form", command)
 	}
@@ -153,6 +155,9 @@ func commandOf(p *hansev1.Command) (Command, error) {
 			set.Delete = append(set.Delete, DeletePolicy{Kind: d.GetKind(), Name: d.GetName()})
 		}
 		return set, nil
+	case *hansev1.Command_RecordDeed:
+		d := c.RecordDeed
+		return RecordDeed{Ref: model.Ref{Kind: d.GetKind(), Name: d.GetName()}, Before: d.GetBefore(), After: d.GetAfter()}, nil
 	default:
 		return nil, errors.New("this build does not know it: upgrade this node")
 	}

@@ -25,15 +25,16 @@ const (
 )
 
 // versions count the changes of what each file holds; they are guarded by Site.mu.
-type versions struct{ tokens, enrolments, registrations uint64 }
+type versions struct{ tokens, enrolments, registrations, declared uint64 }
 
-type files struct{ tokens, enrolments, registrations *file }
+type files struct{ tokens, enrolments, registrations, declared *file }
 
 func newFiles(dir string) files {
 	return files{
 		tokens:        &file{path: filepath.Join(dir, "tokens.json")},
 		enrolments:    &file{path: filepath.Join(dir, "enrolments.json")},
 		registrations: &file{path: filepath.Join(dir, "registrations.json")},
+		declared:      &file{path: filepath.Join(dir, "declared.json")},
 	}
 }
 
@@ -111,7 +112,18 @@ func (s *Site) saveRegistrations() error {
 	return s.files.registrations.save(need, func() (uint64, any) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		return s.versions.registrations, s.workloads()
+		return s.versions.registrations, s.workloads(byProxy)
+	})
+}
+
+func (s *Site) saveDeclared() error {
+	s.mu.Lock()
+	need := s.versions.declared
+	s.mu.Unlock()
+	return s.files.declared.save(need, func() (uint64, any) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.versions.declared, s.workloads(byOperator)
 	})
 }
 
@@ -130,18 +142,34 @@ func (s *Site) load() error {
 	for _, e := range enrolments {
 		s.enrolments[e.Workload] = e
 	}
-	var workloads []model.Workload
-	if err := s.files.registrations.read(&workloads); err != nil {
+	return s.loadWorkloads()
+}
+
+func (s *Site) loadWorkloads() error {
+	var registered, declared []model.Workload
+	if err := s.files.registrations.read(&registered); err != nil {
 		// Attached proxies will say it all again; not to start would be worse.
 		s.cfg.Logger.Error("registrations of before the restart are lost", "error", err)
-		workloads = nil
+		registered = nil
 	}
-	for _, w := range workloads {
-		if err := checkStored(w); err != nil {
-			s.cfg.Logger.Warn("a registration of before the restart is left out", "workload", w.ID, "error", err)
-			continue
+	// Nobody says these again.
+	if err := s.files.declared.read(&declared); err != nil {
+		return err
+	}
+	for _, list := range []struct {
+		workloads []model.Workload
+		declared  bool
+	}{{registered, false}, {declared, true}} {
+		for _, w := range list.workloads {
+			if err := checkStored(w); err != nil {
+				s.cfg.Logger.Warn("a registration of before the restart is left out", "workload", w.ID, "error", err)
+				continue
+			}
+			// One that its proxy has taken over stands in both files if the agent ended between the two.
+			if _, taken := s.entries[w.ID]; !taken {
+				s.entries[w.ID] = &entry{workload: w, declared: list.declared}
+			}
 		}
-		s.entries[w.ID] = &entry{workload: w}
 	}
 	return nil
 }
@@ -185,7 +213,7 @@ func (s *Site) persist(ctx context.Context) error {
 
 // flush logs what it cannot write; its error only says that another attempt is due.
 func (s *Site) flush() error {
-	err := errors.Join(s.saveRegistrations(), s.saveEnrolments())
+	err := errors.Join(s.saveRegistrations(), s.saveDeclared(), s.saveEnrolments())
 	if err != nil {
 		s.cfg.Logger.Error("site state is not on disk", "error", err)
 	}

@@ -127,6 +127,9 @@ func (s *Site) redeem(tokenID string, u Use) (enrolment, error) {
 	}
 	e := enrolmentOf(t, u)
 	e.CertificateExpiry = now.Add(s.cfg.SVIDTTL)
+	if err := s.mayTakeOver(e); err != nil {
+		return enrolment{}, err
+	}
 	held, known := s.enrolments[u.Workload]
 	if known {
 		if err := e.mayReplace(held, s.attached(u.Workload)); err != nil {

@@ -70,7 +70,7 @@ func newSite(t *testing.T, dir string) *site {
 	var err error
 	s.Site, err = New(Config{
 		Dir: dir, TrustDomain: domain, Cluster: "hamburg", Federation: "example",
-		Signer: s.signer, Peer: peerOf, Clock: s.clock,
+		Signer: s.signer, Peer: peerOf, Clock: s.clock, Declarable: []string{"shop"}, Region: "eu",
 	})
 	if err != nil {
 		t.Fatal(err)

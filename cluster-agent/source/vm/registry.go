@@ -16,6 +16,8 @@ import (
 // entry is a registered workload. It is guarded by Site.mu.
 type entry struct {
 	workload model.Workload
+	// declared says that an operator has registered it: it stays without a proxy, until one attaches or an operator ends it.
+	declared bool
 	// stream is nil while the proxy is away.
 	stream *attachment
 	// expires is when an entry without a stream is removed; it is zero while a stream holds it, and before Run for one from disk.
@@ -77,6 +79,12 @@ func (s *Site) register(who peer, a *attachment, w model.Workload) error {
 	}
 	held.stream, held.expires, a.registered = a, time.Time{}, true
 	wake(a.wake)
+	if held.declared {
+		s.cfg.Logger.Info("the proxy takes over a workload that an operator had registered", "workload", w.ID)
+		held.declared = false
+		s.versions.declared++
+		s.touch(w.ID)
+	}
 	if !ok || !reflect.DeepEqual(held.workload, w) {
 		held.workload = w
 		s.touch(w.ID)
@@ -154,7 +162,7 @@ func (s *Site) startGrace() {
 	defer s.mu.Unlock()
 	until := s.cfg.Clock.Now().Add(s.cfg.RestartGrace)
 	for _, e := range s.entries {
-		if e.stream == nil && e.expires.Before(until) {
+		if !e.declared && e.stream == nil && e.expires.Before(until) {
 			e.expires = until
 		}
 	}
@@ -167,7 +175,7 @@ func (s *Site) take(full bool) (source.Update, time.Time) {
 	next := s.expire(s.cfg.Clock.Now())
 	update := source.Update{Full: full}
 	if full {
-		update.Upserts = s.workloads()
+		update.Upserts = s.workloads(all)
 	} else {
 		for id := range s.dirty {
 			if e, ok := s.entries[id]; ok {
@@ -199,14 +207,21 @@ func (s *Site) expire(now time.Time) time.Time {
 	return next
 }
 
-// workloads returns all of them, sorted; s.mu is held.
-func (s *Site) workloads() []model.Workload {
-	all := make([]model.Workload, 0, len(s.entries))
+// Which entries are asked for.
+func all(*entry) bool          { return true }
+func byProxy(e *entry) bool    { return !e.declared }
+func byOperator(e *entry) bool { return e.declared }
+
+// workloads returns those that are asked for, sorted; s.mu is held.
+func (s *Site) workloads(wanted func(*entry) bool) []model.Workload {
+	out := make([]model.Workload, 0, len(s.entries))
 	for _, e := range s.entries {
-		all = append(all, e.workload)
+		if wanted(e) {
+			out = append(out, e.workload)
+		}
 	}
-	sortByID(all)
-	return all
+	sortByID(out)
+	return out
 }
 
 func sortByID(ws []model.Workload) {

@@ -1,7 +1,8 @@
 // Package vm owns a VM site: which workloads may enrol, which are registered, and the stream that each of their proxies holds.
 //
 // It serves the site's SiteService and is the agent's source of workloads. Tokens and enrolments are on disk before an answer
-// leaves; registrations are cached on disk, so that a restarted agent goes on with what it knew while its proxies come back.
+// leaves, and so are the workloads that operators register without a proxy; other registrations are cached on disk, so that a restarted
+// agent goes on with what it knew while its proxies come back.
 package vm
 
 import (
@@ -35,7 +36,7 @@ type Signer interface {
 
 // Config is what a Site needs.
 type Config struct {
-	// Dir holds tokens.json, enrolments.json and registrations.json; it is made when it is missing.
+	// Dir holds tokens.json, enrolments.json, registrations.json and declared.json; it is made when it is missing.
 	Dir         string
 	TrustDomain string
 	Cluster     model.ClusterName
@@ -47,6 +48,11 @@ type Config struct {
 	// Clock defaults to the machine's, Logger to silence.
 	Clock  clock.Clock
 	Logger *slog.Logger
+	// Declarable are the namespaces in which operators of the federation may register workloads without a proxy; AnyNamespace is all, none
+	// is none.
+	Declarable []string
+	// Region is the site's, where a declared workload stands that names none.
+	Region string
 	// SVIDTTL is how long certificates live; 0 means 24 h.
 	SVIDTTL time.Duration
 	// WithdrawTTL is how long a workload stays after its proxy's stream broke without a withdrawal; 0 means 10 s.

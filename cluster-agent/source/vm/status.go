@@ -47,7 +47,7 @@ func text(s string) string { return strings.ToValidUTF8(s[:min(maxText, len(s))]
 func (s *Site) Workloads() []model.Workload {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.workloads()
+	return s.workloads(all)
 }
 
 // Attached reports whether the workload's proxy holds a stream.
@@ -67,14 +67,18 @@ func (s *Site) Proxies() []model.ProxyStatus {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	out := make([]model.ProxyStatus, 0, len(s.entries))
-	for id, e := range s.entries {
-		out = append(out, model.ProxyStatus{
-			Workload: id, Connected: e.stream != nil, Ready: e.workload.Health.Ready, Draining: e.workload.Health.Draining,
-			Nacks: e.report.nacks, EnvoyVersion: e.report.envoyVersion,
-		})
+	for _, e := range s.entries {
+		out = append(out, e.status())
 	}
 	slices.SortFunc(out, func(a, b model.ProxyStatus) int { return strings.Compare(a.Workload, b.Workload) })
 	return out
+}
+
+func (e *entry) status() model.ProxyStatus {
+	return model.ProxyStatus{
+		Workload: e.workload.ID, Declared: e.declared, Connected: e.stream != nil, Ready: e.workload.Health.Ready, Draining: e.workload.Health.Draining,
+		Nacks: e.report.nacks, EnvoyVersion: e.report.envoyVersion,
+	}
 }
 
 // EarliestExpiry returns when the first certificate that a proxy reported runs out; it is zero when none reported one.

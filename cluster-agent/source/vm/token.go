@@ -78,7 +78,7 @@ func (s TokenSpec) withDefaults() TokenSpec {
 		s.Namespace = model.SystemNamespace
 	}
 	if s.ServiceAccount == "" {
-		s.ServiceAccount = "default"
+		s.ServiceAccount = model.DefaultServiceAccount
 		if s.Gateway {
 			s.ServiceAccount = model.GatewayServiceAccount
 		}

@@ -1209,7 +1209,9 @@ type ProxyStatus struct {
 	Nacks        []*Nack                `protobuf:"bytes,4,rep,name=nacks,proto3" json:"nacks,omitempty"`
 	EnvoyVersion string                 `protobuf:"bytes,5,opt,name=envoy_version,json=envoyVersion,proto3" json:"envoy_version,omitempty"`
 	// draining is set while an operator, or the end of the proxy, keeps new calls away.
-	Draining      bool `protobuf:"varint,6,opt,name=draining,proto3" json:"draining,omitempty"`
+	Draining bool `protobuf:"varint,6,opt,name=draining,proto3" json:"draining,omitempty"`
+	// declared is set for a workload that an operator has registered without a proxy.
+	Declared      bool `protobuf:"varint,7,opt,name=declared,proto3" json:"declared,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1282,6 +1284,13 @@ func (x *ProxyStatus) GetEnvoyVersion() string {
 func (x *ProxyStatus) GetDraining() bool {
 	if x != nil {
 		return x.Draining
+	}
+	return false
+}
+
+func (x *ProxyStatus) GetDeclared() bool {
+	if x != nil {
+		return x.Declared
 	}
 	return false
 }
@@ -1455,14 +1464,15 @@ const file_hanse_v1_catalog_proto_rawDesc = "" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x12\n" +
 	"\x04port\x18\x03 \x01(\rR\x04port\x12\x10\n" +
 	"\x03bad\x18\x04 \x01(\bR\x03bad\x120\n" +
-	"\x05since\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\"\xc4\x01\n" +
+	"\x05since\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\"\xe0\x01\n" +
 	"\vProxyStatus\x12\x1a\n" +
 	"\bworkload\x18\x01 \x01(\tR\bworkload\x12\x1c\n" +
 	"\tconnected\x18\x02 \x01(\bR\tconnected\x12\x14\n" +
 	"\x05ready\x18\x03 \x01(\bR\x05ready\x12$\n" +
 	"\x05nacks\x18\x04 \x03(\v2\x0e.hanse.v1.NackR\x05nacks\x12#\n" +
 	"\renvoy_version\x18\x05 \x01(\tR\fenvoyVersion\x12\x1a\n" +
-	"\bdraining\x18\x06 \x01(\bR\bdraining\"e\n" +
+	"\bdraining\x18\x06 \x01(\bR\bdraining\x12\x1a\n" +
+	"\bdeclared\x18\a \x01(\bR\bdeclared\"e\n" +
 	"\x04Nack\x12\x19\n" +
 	"\btype_url\x18\x01 \x01(\tR\atypeUrl\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12*\n" +

@@ -47,6 +47,7 @@ type Command struct {
 	//	*Command_DeletePolicy
 	//	*Command_RedeemNodeToken
 	//	*Command_ApplyPolicies
+	//	*Command_RecordDeed
 	Command       isCommand_Command `protobuf_oneof:"command"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -225,6 +226,15 @@ func (x *Command) GetApplyPolicies() *ApplyPolicies {
 	return nil
 }
 
+func (x *Command) GetRecordDeed() *RecordDeed {
+	if x != nil {
+		if x, ok := x.Command.(*Command_RecordDeed); ok {
+			return x.RecordDeed
+		}
+	}
+	return nil
+}
+
 type isCommand_Command interface {
 	isCommand_Command()
 }
@@ -278,6 +288,11 @@ type Command_ApplyPolicies struct {
 	ApplyPolicies *ApplyPolicies `protobuf:"bytes,21,opt,name=apply_policies,json=applyPolicies,proto3,oneof"`
 }
 
+type Command_RecordDeed struct {
+	// record_deed needs command version 4.
+	RecordDeed *RecordDeed `protobuf:"bytes,22,opt,name=record_deed,json=recordDeed,proto3,oneof"`
+}
+
 func (*Command_InitFederation) isCommand_Command() {}
 
 func (*Command_PutNode) isCommand_Command() {}
@@ -302,6 +317,78 @@ func (*Command_RedeemNodeToken) isCommand_Command() {}
 
 func (*Command_ApplyPolicies) isCommand_Command() {}
 
+func (*Command_RecordDeed) isCommand_Command() {}
+
+// RecordDeed writes into the audit log what an operator does that is not kept in the state.
+type RecordDeed struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Kind  string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	Name  string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// before and after are JSON, empty where there is nothing.
+	Before        []byte `protobuf:"bytes,3,opt,name=before,proto3" json:"before,omitempty"`
+	After         []byte `protobuf:"bytes,4,opt,name=after,proto3" json:"after,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecordDeed) Reset() {
+	*x = RecordDeed{}
+	mi := &file_hanse_v1_state_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecordDeed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecordDeed) ProtoMessage() {}
+
+func (x *RecordDeed) ProtoReflect() protoreflect.Message {
+	mi := &file_hanse_v1_state_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecordDeed.ProtoReflect.Descriptor instead.
+func (*RecordDeed) Descriptor() ([]byte, []int) {
+	return file_hanse_v1_state_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *RecordDeed) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *RecordDeed) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *RecordDeed) GetBefore() []byte {
+	if x != nil {
+		return x.Before
+	}
+	return nil
+}
+
+func (x *RecordDeed) GetAfter() []byte {
+	if x != nil {
+		return x.After
+	}
+	return nil
+}
+
 // Actor is who asked for a write, as the node that took the request found out.
 type Actor struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -317,7 +404,7 @@ type Actor struct {
 
 func (x *Actor) Reset() {
 	*x = Actor{}
-	mi := &file_hanse_v1_state_proto_msgTypes[1]
+	mi := &file_hanse_v1_state_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -329,7 +416,7 @@ func (x *Actor) String() string {
 func (*Actor) ProtoMessage() {}
 
 func (x *Actor) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_state_proto_msgTypes[1]
+	mi := &file_hanse_v1_state_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -342,7 +429,7 @@ func (x *Actor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Actor.ProtoReflect.Descriptor instead.
 func (*Actor) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_state_proto_rawDescGZIP(), []int{1}
+	return file_hanse_v1_state_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Actor) GetName() string {
@@ -385,7 +472,7 @@ type Expectation struct {
 
 func (x *Expectation) Reset() {
 	*x = Expectation{}
-	mi := &file_hanse_v1_state_proto_msgTypes[2]
+	mi := &file_hanse_v1_state_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -397,7 +484,7 @@ func (x *Expectation) String() string {
 func (*Expectation) ProtoMessage() {}
 
 func (x *Expectation) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_state_proto_msgTypes[2]
+	mi := &file_hanse_v1_state_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -410,7 +497,7 @@ func (x *Expectation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Expectation.ProtoReflect.Descriptor instead.
 func (*Expectation) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_state_proto_rawDescGZIP(), []int{2}
+	return file_hanse_v1_state_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Expectation) GetKind() string {
@@ -451,7 +538,7 @@ type AuditEntry struct {
 
 func (x *AuditEntry) Reset() {
 	*x = AuditEntry{}
-	mi := &file_hanse_v1_state_proto_msgTypes[3]
+	mi := &file_hanse_v1_state_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -463,7 +550,7 @@ func (x *AuditEntry) String() string {
 func (*AuditEntry) ProtoMessage() {}
 
 func (x *AuditEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_state_proto_msgTypes[3]
+	mi := &file_hanse_v1_state_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -476,7 +563,7 @@ func (x *AuditEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditEntry.ProtoReflect.Descriptor instead.
 func (*AuditEntry) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_state_proto_rawDescGZIP(), []int{3}
+	return file_hanse_v1_state_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *AuditEntry) GetIndex() uint64 {
@@ -541,7 +628,7 @@ type InitFederation struct {
 
 func (x *InitFederation) Reset() {
 	*x = InitFederation{}
-	mi := &file_hanse_v1_state_proto_msgTypes[4]
+	mi := &file_hanse_v1_state_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -553,7 +640,7 @@ func (x *InitFederation) String() string {
 func (*InitFederation) ProtoMessage() {}
 
 func (x *InitFederation) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_state_proto_msgTypes[4]
+	mi := &file_hanse_v1_state_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -566,7 +653,7 @@ func (x *InitFederation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InitFederation.ProtoReflect.Descriptor instead.
 func (*InitFederation) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_state_proto_rawDescGZIP(), []int{4}
+	return file_hanse_v1_state_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *InitFederation) GetName() string {
@@ -606,7 +693,7 @@ type PutNode struct {
 
 func (x *PutNode) Reset() {
 	*x = PutNode{}
-	mi := &file_hanse_v1_state_proto_msgTypes[5]
+	mi := &file_hanse_v1_state_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -618,7 +705,7 @@ func (x *PutNode) String() string {
 func (*PutNode) ProtoMessage() {}
 
 func (x *PutNode) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_state_proto_msgTypes[5]
+	mi := &file_hanse_v1_state_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -631,7 +718,7 @@ func (x *PutNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutNode.ProtoReflect.Descriptor instead.
 func (*PutNode) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_state_proto_rawDescGZIP(), []int{5}
+	return file_hanse_v1_state_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *PutNode) GetNode() *Node {
@@ -650,7 +737,7 @@ type RemoveNode struct {
 
 func (x *RemoveNode) Reset() {
 	*x = RemoveNode{}
-	mi := &file_hanse_v1_state_proto_msgTypes[6]
+	mi := &file_hanse_v1_state_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -662,7 +749,7 @@ func (x *RemoveNode) String() string {
 func (*RemoveNode) ProtoMessage() {}
 
 func (x *RemoveNode) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_state_proto_msgTypes[6]
+	mi := &file_hanse_v1_state_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -675,7 +762,7 @@ func (x *RemoveNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveNode.ProtoReflect.Descriptor instead.
 func (*RemoveNode) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_state_proto_rawDescGZIP(), []int{6}
+	return file_hanse_v1_state_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *RemoveNode) GetName() string {
@@ -706,7 +793,7 @@ type Node struct {
 
 func (x *Node) Reset() {
 	*x = Node{}
-	mi := &file_hanse_v1_state_proto_msgTypes[7]
+	mi := &file_hanse_v1_state_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -718,7 +805,7 @@ func (x *Node) String() string {
 func (*Node) ProtoMessage() {}
 
 func (x *Node) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_state_proto_msgTypes[7]
+	mi := &file_hanse_v1_state_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -731,7 +818,7 @@ func (x *Node) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Node.ProtoReflect.Descriptor instead.
 func (*Node) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_state_proto_rawDescGZIP(), []int{7}
+	return file_hanse_v1_state_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Node) GetName() string {
@@ -813,7 +900,7 @@ type CreateToken struct {
 
 func (x *CreateToken) Reset() {
 	*x = CreateToken{}
-	mi := &file_hanse_v1_state_proto_msgTypes[8]
+	mi := &file_hanse_v1_state_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -825,7 +912,7 @@ func (x *CreateToken) String() string {
 func (*CreateToken) ProtoMessage() {}
 
 func (x *CreateToken) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_state_proto_msgTypes[8]
+	mi := &file_hanse_v1_state_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -838,7 +925,7 @@ func (x *CreateToken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateToken.ProtoReflect.Descriptor instead.
 func (*CreateToken) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_state_proto_rawDescGZIP(), []int{8}
+	return file_hanse_v1_state_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *CreateToken) GetToken() *Token {
@@ -857,7 +944,7 @@ type RevokeToken struct {
 
 func (x *RevokeToken) Reset() {
 	*x = RevokeToken{}
-	mi := &file_hanse_v1_state_proto_msgTypes[9]
+	mi := &file_hanse_v1_state_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -869,7 +956,7 @@ func (x *RevokeToken) String() string {
 func (*RevokeToken) ProtoMessage() {}
 
 func (x *RevokeToken) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_state_proto_msgTypes[9]
+	mi := &file_hanse_v1_state_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -882,7 +969,7 @@ func (x *RevokeToken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeToken.ProtoReflect.Descriptor instead.
 func (*RevokeToken) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_state_proto_rawDescGZIP(), []int{9}
+	return file_hanse_v1_state_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *RevokeToken) GetId() string {
@@ -920,7 +1007,7 @@ type Token struct {
 
 func (x *Token) Reset() {
 	*x = Token{}
-	mi := &file_hanse_v1_state_proto_msgTypes[10]
+	mi := &file_hanse_v1_state_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -932,7 +1019,7 @@ func (x *Token) String() string {
 func (*Token) ProtoMessage() {}
 
 func (x *Token) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_state_proto_msgTypes[10]
+	mi := &file_hanse_v1_state_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -945,7 +1032,7 @@ func (x *Token) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Token.ProtoReflect.Descriptor instead.
 func (*Token) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_state_proto_rawDescGZIP(), []int{10}
+	return file_hanse_v1_state_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Token) GetId() string {
@@ -1061,7 +1148,7 @@ type JoinCluster struct {
 
 func (x *JoinCluster) Reset() {
 	*x = JoinCluster{}
-	mi := &file_hanse_v1_state_proto_msgTypes[11]
+	mi := &file_hanse_v1_state_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1073,7 +1160,7 @@ func (x *JoinCluster) String() string {
 func (*JoinCluster) ProtoMessage() {}
 
 func (x *JoinCluster) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_state_proto_msgTypes[11]
+	mi := &file_hanse_v1_state_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1086,7 +1173,7 @@ func (x *JoinCluster) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinCluster.ProtoReflect.Descriptor instead.
 func (*JoinCluster) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_state_proto_rawDescGZIP(), []int{11}
+	return file_hanse_v1_state_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *JoinCluster) GetTokenId() string {
@@ -1143,7 +1230,7 @@ type RedeemNodeToken struct {
 
 func (x *RedeemNodeToken) Reset() {
 	*x = RedeemNodeToken{}
-	mi := &file_hanse_v1_state_proto_msgTypes[12]
+	mi := &file_hanse_v1_state_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1155,7 +1242,7 @@ func (x *RedeemNodeToken) String() string {
 func (*RedeemNodeToken) ProtoMessage() {}
 
 func (x *RedeemNodeToken) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_state_proto_msgTypes[12]
+	mi := &file_hanse_v1_state_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1168,7 +1255,7 @@ func (x *RedeemNodeToken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RedeemNodeToken.ProtoReflect.Descriptor instead.
 func (*RedeemNodeToken) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_state_proto_rawDescGZIP(), []int{12}
+	return file_hanse_v1_state_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *RedeemNodeToken) GetTokenId() string {
@@ -1208,7 +1295,7 @@ type RemoveCluster struct {
 
 func (x *RemoveCluster) Reset() {
 	*x = RemoveCluster{}
-	mi := &file_hanse_v1_state_proto_msgTypes[13]
+	mi := &file_hanse_v1_state_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1220,7 +1307,7 @@ func (x *RemoveCluster) String() string {
 func (*RemoveCluster) ProtoMessage() {}
 
 func (x *RemoveCluster) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_state_proto_msgTypes[13]
+	mi := &file_hanse_v1_state_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1233,7 +1320,7 @@ func (x *RemoveCluster) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveCluster.ProtoReflect.Descriptor instead.
 func (*RemoveCluster) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_state_proto_rawDescGZIP(), []int{13}
+	return file_hanse_v1_state_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *RemoveCluster) GetName() string {
@@ -1258,7 +1345,7 @@ type Cluster struct {
 
 func (x *Cluster) Reset() {
 	*x = Cluster{}
-	mi := &file_hanse_v1_state_proto_msgTypes[14]
+	mi := &file_hanse_v1_state_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1270,7 +1357,7 @@ func (x *Cluster) String() string {
 func (*Cluster) ProtoMessage() {}
 
 func (x *Cluster) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_state_proto_msgTypes[14]
+	mi := &file_hanse_v1_state_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1283,7 +1370,7 @@ func (x *Cluster) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cluster.ProtoReflect.Descriptor instead.
 func (*Cluster) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_state_proto_rawDescGZIP(), []int{14}
+	return file_hanse_v1_state_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Cluster) GetName() string {
@@ -1348,7 +1435,7 @@ type SignedBundle struct {
 
 func (x *SignedBundle) Reset() {
 	*x = SignedBundle{}
-	mi := &file_hanse_v1_state_proto_msgTypes[15]
+	mi := &file_hanse_v1_state_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1360,7 +1447,7 @@ func (x *SignedBundle) String() string {
 func (*SignedBundle) ProtoMessage() {}
 
 func (x *SignedBundle) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_state_proto_msgTypes[15]
+	mi := &file_hanse_v1_state_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1373,7 +1460,7 @@ func (x *SignedBundle) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignedBundle.ProtoReflect.Descriptor instead.
 func (*SignedBundle) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_state_proto_rawDescGZIP(), []int{15}
+	return file_hanse_v1_state_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *SignedBundle) GetStatement() []byte {
@@ -1401,7 +1488,7 @@ type BundleSignature struct {
 
 func (x *BundleSignature) Reset() {
 	*x = BundleSignature{}
-	mi := &file_hanse_v1_state_proto_msgTypes[16]
+	mi := &file_hanse_v1_state_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1413,7 +1500,7 @@ func (x *BundleSignature) String() string {
 func (*BundleSignature) ProtoMessage() {}
 
 func (x *BundleSignature) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_state_proto_msgTypes[16]
+	mi := &file_hanse_v1_state_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1426,7 +1513,7 @@ func (x *BundleSignature) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BundleSignature.ProtoReflect.Descriptor instead.
 func (*BundleSignature) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_state_proto_rawDescGZIP(), []int{16}
+	return file_hanse_v1_state_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *BundleSignature) GetKeyHash() []byte {
@@ -1455,7 +1542,7 @@ type BundleStatement struct {
 
 func (x *BundleStatement) Reset() {
 	*x = BundleStatement{}
-	mi := &file_hanse_v1_state_proto_msgTypes[17]
+	mi := &file_hanse_v1_state_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1467,7 +1554,7 @@ func (x *BundleStatement) String() string {
 func (*BundleStatement) ProtoMessage() {}
 
 func (x *BundleStatement) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_state_proto_msgTypes[17]
+	mi := &file_hanse_v1_state_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1480,7 +1567,7 @@ func (x *BundleStatement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BundleStatement.ProtoReflect.Descriptor instead.
 func (*BundleStatement) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_state_proto_rawDescGZIP(), []int{17}
+	return file_hanse_v1_state_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *BundleStatement) GetTrustDomain() string {
@@ -1514,7 +1601,7 @@ type PutBundle struct {
 
 func (x *PutBundle) Reset() {
 	*x = PutBundle{}
-	mi := &file_hanse_v1_state_proto_msgTypes[18]
+	mi := &file_hanse_v1_state_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1526,7 +1613,7 @@ func (x *PutBundle) String() string {
 func (*PutBundle) ProtoMessage() {}
 
 func (x *PutBundle) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_state_proto_msgTypes[18]
+	mi := &file_hanse_v1_state_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1539,7 +1626,7 @@ func (x *PutBundle) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutBundle.ProtoReflect.Descriptor instead.
 func (*PutBundle) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_state_proto_rawDescGZIP(), []int{18}
+	return file_hanse_v1_state_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *PutBundle) GetCluster() string {
@@ -1571,7 +1658,7 @@ type Policy struct {
 
 func (x *Policy) Reset() {
 	*x = Policy{}
-	mi := &file_hanse_v1_state_proto_msgTypes[19]
+	mi := &file_hanse_v1_state_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1583,7 +1670,7 @@ func (x *Policy) String() string {
 func (*Policy) ProtoMessage() {}
 
 func (x *Policy) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_state_proto_msgTypes[19]
+	mi := &file_hanse_v1_state_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1596,7 +1683,7 @@ func (x *Policy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Policy.ProtoReflect.Descriptor instead.
 func (*Policy) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_state_proto_rawDescGZIP(), []int{19}
+	return file_hanse_v1_state_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Policy) GetKind() string {
@@ -1636,7 +1723,7 @@ type PutPolicy struct {
 
 func (x *PutPolicy) Reset() {
 	*x = PutPolicy{}
-	mi := &file_hanse_v1_state_proto_msgTypes[20]
+	mi := &file_hanse_v1_state_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1648,7 +1735,7 @@ func (x *PutPolicy) String() string {
 func (*PutPolicy) ProtoMessage() {}
 
 func (x *PutPolicy) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_state_proto_msgTypes[20]
+	mi := &file_hanse_v1_state_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1661,7 +1748,7 @@ func (x *PutPolicy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutPolicy.ProtoReflect.Descriptor instead.
 func (*PutPolicy) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_state_proto_rawDescGZIP(), []int{20}
+	return file_hanse_v1_state_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *PutPolicy) GetPolicy() *Policy {
@@ -1681,7 +1768,7 @@ type DeletePolicy struct {
 
 func (x *DeletePolicy) Reset() {
 	*x = DeletePolicy{}
-	mi := &file_hanse_v1_state_proto_msgTypes[21]
+	mi := &file_hanse_v1_state_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1693,7 +1780,7 @@ func (x *DeletePolicy) String() string {
 func (*DeletePolicy) ProtoMessage() {}
 
 func (x *DeletePolicy) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_state_proto_msgTypes[21]
+	mi := &file_hanse_v1_state_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1706,7 +1793,7 @@ func (x *DeletePolicy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeletePolicy.ProtoReflect.Descriptor instead.
 func (*DeletePolicy) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_state_proto_rawDescGZIP(), []int{21}
+	return file_hanse_v1_state_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *DeletePolicy) GetKind() string {
@@ -1734,7 +1821,7 @@ type ApplyPolicies struct {
 
 func (x *ApplyPolicies) Reset() {
 	*x = ApplyPolicies{}
-	mi := &file_hanse_v1_state_proto_msgTypes[22]
+	mi := &file_hanse_v1_state_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1746,7 +1833,7 @@ func (x *ApplyPolicies) String() string {
 func (*ApplyPolicies) ProtoMessage() {}
 
 func (x *ApplyPolicies) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_state_proto_msgTypes[22]
+	mi := &file_hanse_v1_state_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1759,7 +1846,7 @@ func (x *ApplyPolicies) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyPolicies.ProtoReflect.Descriptor instead.
 func (*ApplyPolicies) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_state_proto_rawDescGZIP(), []int{22}
+	return file_hanse_v1_state_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ApplyPolicies) GetPut() []*Policy {
@@ -1788,7 +1875,7 @@ type Modified struct {
 
 func (x *Modified) Reset() {
 	*x = Modified{}
-	mi := &file_hanse_v1_state_proto_msgTypes[23]
+	mi := &file_hanse_v1_state_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1800,7 +1887,7 @@ func (x *Modified) String() string {
 func (*Modified) ProtoMessage() {}
 
 func (x *Modified) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_state_proto_msgTypes[23]
+	mi := &file_hanse_v1_state_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1813,7 +1900,7 @@ func (x *Modified) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Modified.ProtoReflect.Descriptor instead.
 func (*Modified) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_state_proto_rawDescGZIP(), []int{23}
+	return file_hanse_v1_state_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Modified) GetKind() string {
@@ -1859,7 +1946,7 @@ type State struct {
 
 func (x *State) Reset() {
 	*x = State{}
-	mi := &file_hanse_v1_state_proto_msgTypes[24]
+	mi := &file_hanse_v1_state_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1871,7 +1958,7 @@ func (x *State) String() string {
 func (*State) ProtoMessage() {}
 
 func (x *State) ProtoReflect() protoreflect.Message {
-	mi := &file_hanse_v1_state_proto_msgTypes[24]
+	mi := &file_hanse_v1_state_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1884,7 +1971,7 @@ func (x *State) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use State.ProtoReflect.Descriptor instead.
 func (*State) Descriptor() ([]byte, []int) {
-	return file_hanse_v1_state_proto_rawDescGZIP(), []int{24}
+	return file_hanse_v1_state_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *State) GetIndex() uint64 {
@@ -1968,7 +2055,7 @@ var File_hanse_v1_state_proto protoreflect.FileDescriptor
 
 const file_hanse_v1_state_proto_rawDesc = "" +
 	"\n" +
-	"\x14hanse/v1/state.proto\x12\bhanse.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8a\a\n" +
+	"\x14hanse/v1/state.proto\x12\bhanse.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc3\a\n" +
 	"\aCommand\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12*\n" +
 	"\x02at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12%\n" +
@@ -1989,8 +2076,16 @@ const file_hanse_v1_state_proto_rawDesc = "" +
 	"put_policy\x18\x12 \x01(\v2\x13.hanse.v1.PutPolicyH\x00R\tputPolicy\x12=\n" +
 	"\rdelete_policy\x18\x13 \x01(\v2\x16.hanse.v1.DeletePolicyH\x00R\fdeletePolicy\x12G\n" +
 	"\x11redeem_node_token\x18\x14 \x01(\v2\x19.hanse.v1.RedeemNodeTokenH\x00R\x0fredeemNodeToken\x12@\n" +
-	"\x0eapply_policies\x18\x15 \x01(\v2\x17.hanse.v1.ApplyPoliciesH\x00R\rapplyPoliciesB\t\n" +
-	"\acommand\"t\n" +
+	"\x0eapply_policies\x18\x15 \x01(\v2\x17.hanse.v1.ApplyPoliciesH\x00R\rapplyPolicies\x127\n" +
+	"\vrecord_deed\x18\x16 \x01(\v2\x14.hanse.v1.RecordDeedH\x00R\n" +
+	"recordDeedB\t\n" +
+	"\acommand\"b\n" +
+	"\n" +
+	"RecordDeed\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x16\n" +
+	"\x06before\x18\x03 \x01(\fR\x06before\x12\x14\n" +
+	"\x05after\x18\x04 \x01(\fR\x05after\"t\n" +
 	"\x05Actor\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1e\n" +
 	"\n" +
@@ -2145,78 +2240,80 @@ func file_hanse_v1_state_proto_rawDescGZIP() []byte {
 	return file_hanse_v1_state_proto_rawDescData
 }
 
-var file_hanse_v1_state_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
+var file_hanse_v1_state_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
 var file_hanse_v1_state_proto_goTypes = []any{
 	(*Command)(nil),               // 0: hanse.v1.Command
-	(*Actor)(nil),                 // 1: hanse.v1.Actor
-	(*Expectation)(nil),           // 2: hanse.v1.Expectation
-	(*AuditEntry)(nil),            // 3: hanse.v1.AuditEntry
-	(*InitFederation)(nil),        // 4: hanse.v1.InitFederation
-	(*PutNode)(nil),               // 5: hanse.v1.PutNode
-	(*RemoveNode)(nil),            // 6: hanse.v1.RemoveNode
-	(*Node)(nil),                  // 7: hanse.v1.Node
-	(*CreateToken)(nil),           // 8: hanse.v1.CreateToken
-	(*RevokeToken)(nil),           // 9: hanse.v1.RevokeToken
-	(*Token)(nil),                 // 10: hanse.v1.Token
-	(*JoinCluster)(nil),           // 11: hanse.v1.JoinCluster
-	(*RedeemNodeToken)(nil),       // 12: hanse.v1.RedeemNodeToken
-	(*RemoveCluster)(nil),         // 13: hanse.v1.RemoveCluster
-	(*Cluster)(nil),               // 14: hanse.v1.Cluster
-	(*SignedBundle)(nil),          // 15: hanse.v1.SignedBundle
-	(*BundleSignature)(nil),       // 16: hanse.v1.BundleSignature
-	(*BundleStatement)(nil),       // 17: hanse.v1.BundleStatement
-	(*PutBundle)(nil),             // 18: hanse.v1.PutBundle
-	(*Policy)(nil),                // 19: hanse.v1.Policy
-	(*PutPolicy)(nil),             // 20: hanse.v1.PutPolicy
-	(*DeletePolicy)(nil),          // 21: hanse.v1.DeletePolicy
-	(*ApplyPolicies)(nil),         // 22: hanse.v1.ApplyPolicies
-	(*Modified)(nil),              // 23: hanse.v1.Modified
-	(*State)(nil),                 // 24: hanse.v1.State
-	(*timestamppb.Timestamp)(nil), // 25: google.protobuf.Timestamp
+	(*RecordDeed)(nil),            // 1: hanse.v1.RecordDeed
+	(*Actor)(nil),                 // 2: hanse.v1.Actor
+	(*Expectation)(nil),           // 3: hanse.v1.Expectation
+	(*AuditEntry)(nil),            // 4: hanse.v1.AuditEntry
+	(*InitFederation)(nil),        // 5: hanse.v1.InitFederation
+	(*PutNode)(nil),               // 6: hanse.v1.PutNode
+	(*RemoveNode)(nil),            // 7: hanse.v1.RemoveNode
+	(*Node)(nil),                  // 8: hanse.v1.Node
+	(*CreateToken)(nil),           // 9: hanse.v1.CreateToken
+	(*RevokeToken)(nil),           // 10: hanse.v1.RevokeToken
+	(*Token)(nil),                 // 11: hanse.v1.Token
+	(*JoinCluster)(nil),           // 12: hanse.v1.JoinCluster
+	(*RedeemNodeToken)(nil),       // 13: hanse.v1.RedeemNodeToken
+	(*RemoveCluster)(nil),         // 14: hanse.v1.RemoveCluster
+	(*Cluster)(nil),               // 15: hanse.v1.Cluster
+	(*SignedBundle)(nil),          // 16: hanse.v1.SignedBundle
+	(*BundleSignature)(nil),       // 17: hanse.v1.BundleSignature
+	(*BundleStatement)(nil),       // 18: hanse.v1.BundleStatement
+	(*PutBundle)(nil),             // 19: hanse.v1.PutBundle
+	(*Policy)(nil),                // 20: hanse.v1.Policy
+	(*PutPolicy)(nil),             // 21: hanse.v1.PutPolicy
+	(*DeletePolicy)(nil),          // 22: hanse.v1.DeletePolicy
+	(*ApplyPolicies)(nil),         // 23: hanse.v1.ApplyPolicies
+	(*Modified)(nil),              // 24: hanse.v1.Modified
+	(*State)(nil),                 // 25: hanse.v1.State
+	(*timestamppb.Timestamp)(nil), // 26: google.protobuf.Timestamp
 }
 var file_hanse_v1_state_proto_depIdxs = []int32{
-	25, // 0: hanse.v1.Command.at:type_name -> google.protobuf.Timestamp
-	1,  // 1: hanse.v1.Command.actor:type_name -> hanse.v1.Actor
-	2,  // 2: hanse.v1.Command.expect:type_name -> hanse.v1.Expectation
-	4,  // 3: hanse.v1.Command.init_federation:type_name -> hanse.v1.InitFederation
-	5,  // 4: hanse.v1.Command.put_node:type_name -> hanse.v1.PutNode
-	6,  // 5: hanse.v1.Command.remove_node:type_name -> hanse.v1.RemoveNode
-	8,  // 6: hanse.v1.Command.create_token:type_name -> hanse.v1.CreateToken
-	9,  // 7: hanse.v1.Command.revoke_token:type_name -> hanse.v1.RevokeToken
-	11, // 8: hanse.v1.Command.join_cluster:type_name -> hanse.v1.JoinCluster
-	13, // 9: hanse.v1.Command.remove_cluster:type_name -> hanse.v1.RemoveCluster
-	18, // 10: hanse.v1.Command.put_bundle:type_name -> hanse.v1.PutBundle
-	20, // 11: hanse.v1.Command.put_policy:type_name -> hanse.v1.PutPolicy
-	21, // 12: hanse.v1.Command.delete_policy:type_name -> hanse.v1.DeletePolicy
-	12, // 13: hanse.v1.Command.redeem_node_token:type_name -> hanse.v1.RedeemNodeToken
-	22, // 14: hanse.v1.Command.apply_policies:type_name -> hanse.v1.ApplyPolicies
-	25, // 15: hanse.v1.AuditEntry.at:type_name -> google.protobuf.Timestamp
-	1,  // 16: hanse.v1.AuditEntry.actor:type_name -> hanse.v1.Actor
-	7,  // 17: hanse.v1.InitFederation.node:type_name -> hanse.v1.Node
-	10, // 18: hanse.v1.InitFederation.operator_token:type_name -> hanse.v1.Token
-	7,  // 19: hanse.v1.PutNode.node:type_name -> hanse.v1.Node
-	10, // 20: hanse.v1.CreateToken.token:type_name -> hanse.v1.Token
-	25, // 21: hanse.v1.Token.expires_at:type_name -> google.protobuf.Timestamp
-	25, // 22: hanse.v1.Token.created_at:type_name -> google.protobuf.Timestamp
-	7,  // 23: hanse.v1.RedeemNodeToken.node:type_name -> hanse.v1.Node
-	25, // 24: hanse.v1.Cluster.joined_at:type_name -> google.protobuf.Timestamp
-	16, // 25: hanse.v1.SignedBundle.signatures:type_name -> hanse.v1.BundleSignature
-	15, // 26: hanse.v1.PutBundle.bundle:type_name -> hanse.v1.SignedBundle
-	19, // 27: hanse.v1.PutPolicy.policy:type_name -> hanse.v1.Policy
-	19, // 28: hanse.v1.ApplyPolicies.put:type_name -> hanse.v1.Policy
-	21, // 29: hanse.v1.ApplyPolicies.delete:type_name -> hanse.v1.DeletePolicy
-	7,  // 30: hanse.v1.State.nodes:type_name -> hanse.v1.Node
-	14, // 31: hanse.v1.State.clusters:type_name -> hanse.v1.Cluster
-	10, // 32: hanse.v1.State.tokens:type_name -> hanse.v1.Token
-	15, // 33: hanse.v1.State.bundles:type_name -> hanse.v1.SignedBundle
-	19, // 34: hanse.v1.State.policies:type_name -> hanse.v1.Policy
-	23, // 35: hanse.v1.State.modified:type_name -> hanse.v1.Modified
-	3,  // 36: hanse.v1.State.audit:type_name -> hanse.v1.AuditEntry
-	37, // [37:37] is the sub-list for method output_type
-	37, // [37:37] is the sub-list for method input_type
-	37, // [37:37] is the sub-list for extension type_name
-	37, // [37:37] is the sub-list for extension extendee
-	0,  // [0:37] is the sub-list for field type_name
+	26, // 0: hanse.v1.Command.at:type_name -> google.protobuf.Timestamp
+	2,  // 1: hanse.v1.Command.actor:type_name -> hanse.v1.Actor
+	3,  // 2: hanse.v1.Command.expect:type_name -> hanse.v1.Expectation
+	5,  // 3: hanse.v1.Command.init_federation:type_name -> hanse.v1.InitFederation
+	6,  // 4: hanse.v1.Command.put_node:type_name -> hanse.v1.PutNode
+	7,  // 5: hanse.v1.Command.remove_node:type_name -> hanse.v1.RemoveNode
+	9,  // 6: hanse.v1.Command.create_token:type_name -> hanse.v1.CreateToken
+	10, // 7: hanse.v1.Command.revoke_token:type_name -> hanse.v1.RevokeToken
+	12, // 8: hanse.v1.Command.join_cluster:type_name -> hanse.v1.JoinCluster
+	14, // 9: hanse.v1.Command.remove_cluster:type_name -> hanse.v1.RemoveCluster
+	19, // 10: hanse.v1.Command.put_bundle:type_name -> hanse.v1.PutBundle
+	21, // 11: hanse.v1.Command.put_policy:type_name -> hanse.v1.PutPolicy
+	22, // 12: hanse.v1.Command.delete_policy:type_name -> hanse.v1.DeletePolicy
+	13, // 13: hanse.v1.Command.redeem_node_token:type_name -> hanse.v1.RedeemNodeToken
+	23, // 14: hanse.v1.Command.apply_policies:type_name -> hanse.v1.ApplyPolicies
+	1,  // 15: hanse.v1.Command.record_deed:type_name -> hanse.v1.RecordDeed
+	26, // 16: hanse.v1.AuditEntry.at:type_name -> google.protobuf.Timestamp
+	2,  // 17: hanse.v1.AuditEntry.actor:type_name -> hanse.v1.Actor
+	8,  // 18: hanse.v1.InitFederation.node:type_name -> hanse.v1.Node
+	11, // 19: hanse.v1.InitFederation.operator_token:type_name -> hanse.v1.Token
+	8,  // 20: hanse.v1.PutNode.node:type_name -> hanse.v1.Node
+	11, // 21: hanse.v1.CreateToken.token:type_name -> hanse.v1.Token
+	26, // 22: hanse.v1.Token.expires_at:type_name -> google.protobuf.Timestamp
+	26, // 23: hanse.v1.Token.created_at:type_name -> google.protobuf.Timestamp
+	8,  // 24: hanse.v1.RedeemNodeToken.node:type_name -> hanse.v1.Node
+	26, // 25: hanse.v1.Cluster.joined_at:type_name -> google.protobuf.Timestamp
+	17, // 26: hanse.v1.SignedBundle.signatures:type_name -> hanse.v1.BundleSignature
+	16, // 27: hanse.v1.PutBundle.bundle:type_name -> hanse.v1.SignedBundle
+	20, // 28: hanse.v1.PutPolicy.policy:type_name -> hanse.v1.Policy
+	20, // 29: hanse.v1.ApplyPolicies.put:type_name -> hanse.v1.Policy
+	22, // 30: hanse.v1.ApplyPolicies.delete:type_name -> hanse.v1.DeletePolicy
+	8,  // 31: hanse.v1.State.nodes:type_name -> hanse.v1.Node
+	15, // 32: hanse.v1.State.clusters:type_name -> hanse.v1.Cluster
+	11, // 33: hanse.v1.State.tokens:type_name -> hanse.v1.Token
+	16, // 34: hanse.v1.State.bundles:type_name -> hanse.v1.SignedBundle
+	20, // 35: hanse.v1.State.policies:type_name -> hanse.v1.Policy
+	24, // 36: hanse.v1.State.modified:type_name -> hanse.v1.Modified
+	4,  // 37: hanse.v1.State.audit:type_name -> hanse.v1.AuditEntry
+	38, // [38:38] is the sub-list for method output_type
+	38, // [38:38] is the sub-list for method input_type
+	38, // [38:38] is the sub-list for extension type_name
+	38, // [38:38] is the sub-list for extension extendee
+	0,  // [0:38] is the sub-list for field type_name
 }
 
 func init() { file_hanse_v1_state_proto_init() }
@@ -2237,6 +2334,7 @@ func file_hanse_v1_state_proto_init() {
 		(*Command_DeletePolicy)(nil),
 		(*Command_RedeemNodeToken)(nil),
 		(*Command_ApplyPolicies)(nil),
+		(*Command_RecordDeed)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -2244,7 +2342,7 @@ func file_hanse_v1_state_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_hanse_v1_state_proto_rawDesc), len(file_hanse_v1_state_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   25,
+			NumMessages:   26,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
