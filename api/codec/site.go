@@ -151,9 +151,9 @@ func workloadPort(p *hansev1.WorkloadPort) (model.WorkloadPort, error) {
 	if err != nil {
 		return model.WorkloadPort{}, err
 	}
-	if protocol == model.ProtocolUDP {
-		return model.WorkloadPort{}, fmt.Errorf("port %d: protocol udp is not carried to a proxy: register tcp, http, http2 or grpc ports, "+
-			"and export UDP from pods without a proxy in a Kubernetes cluster", number)
+	if protocol.Transport() != model.ProtocolTCP {
+		return model.WorkloadPort{}, fmt.Errorf("port %d: protocol %s is not carried to a proxy: register tcp, http, http2 or grpc ports, "+
+			"and export UDP from pods without a proxy in a Kubernetes cluster", number, protocol)
 	}
 	port := model.WorkloadPort{Port: model.Port{
 		Name: p.GetPort().GetName(), Number: number, Protocol: protocol, AppProtocol: p.GetPort().GetAppProtocol(),

@@ -76,7 +76,7 @@ func TestExportValidates(t *testing.T) {
 }
 
 func TestPortsSortByNumberAndUDPLast(t *testing.T) {
-	want := []Port{{Number: 53, Protocol: ProtocolTCP}, {Number: 53, Protocol: ProtocolUDP}, {Number: 54, Protocol: ProtocolTCP}}
+	want := []Port{{Number: 53, Protocol: ProtocolHTTP}, {Number: 53, Protocol: ProtocolUDP}, {Number: 54, Protocol: ProtocolTCP}}
 	got := []Port{want[1], want[2], want[0]}
 	slices.SortFunc(got, Port.Compare)
 	if !slices.Equal(got, want) || want[0].Compare(want[0]) != 0 {

@@ -126,7 +126,7 @@ func (e ExportEndpoint) Compare(o ExportEndpoint) int {
 	return cmp.Or(strings.Compare(e.Hostname, o.Hostname), strings.Compare(e.Address, o.Address))
 }
 
-// ValidatePorts checks each port, and that a name means one port, as does a number together with whether it is UDP's: two would make two
+// ValidatePorts checks each port, and that a name means one port, as does a number of one transport: two would make two
 // listeners at one address of every importer.
 func ValidatePorts(ports []Port) error {
 	for i, p := range ports {
@@ -144,18 +144,12 @@ func ValidatePorts(ports []Port) error {
 
 // SameSocket reports whether both ports have one number of one transport.
 func (p Port) SameSocket(o Port) bool {
-	return p.Number == o.Number && (p.Protocol == ProtocolUDP) == (o.Protocol == ProtocolUDP)
+	return p.Number == o.Number && p.Protocol.Transport() == o.Protocol.Transport()
 }
 
-// Compare orders ports by number, UDP last.
+// Compare orders ports by number, then by transport, UDP last.
 func (p Port) Compare(o Port) int {
-	if c := cmp.Compare(p.Number, o.Number); c != 0 || p.SameSocket(o) {
-		return c
-	}
-	if o.Protocol == ProtocolUDP {
-		return -1
-	}
-	return 1
+	return cmp.Or(cmp.Compare(p.Number, o.Number), cmp.Compare(p.Protocol.Transport(), o.Protocol.Transport()))
 }
 
 // isQualifiedName reports whether s is a key as Kubernetes has it: "name" or "prefix/name", the prefix a DNS name.

@@ -28,8 +28,8 @@ func Equal(a, b model.Record) bool {
 	case a.Cluster != b.Cluster || a.Key() != b.Key():
 		return false
 	case a.Service != nil && b.Service != nil:
-		return sameShape(a.Service, b.Service) && slices.Equal(a.Service.Capacity, b.Service.Capacity) &&
-			slices.Equal(a.Service.Terminated, b.Service.Terminated)
+		return a.Service == b.Service || sameShape(a.Service, b.Service) && sameEndpoints(a.Service.Export, b.Service.Export) &&
+			slices.Equal(a.Service.Capacity, b.Service.Capacity) && slices.Equal(a.Service.Terminated, b.Service.Terminated)
 	case a.Verdicts != nil && b.Verdicts != nil:
 		return slices.Equal(a.Verdicts.Verdicts, b.Verdicts.Verdicts)
 	default:
@@ -37,12 +37,12 @@ func Equal(a, b model.Record) bool {
 	}
 }
 
-// sameShape reports whether two records of one service differ in nothing but capacity.
+// sameShape reports whether two records of one service differ in nothing but capacity and a headless service's endpoints.
 func sameShape(a, b *model.ServiceRecord) bool {
 	return a.Service == b.Service && slices.Equal(a.Ports, b.Ports) && slices.Equal(a.Identities, b.Identities) && sameExport(a.Export, b.Export)
 }
 
-// sameExport compares what an importer sees; ports are compared with the record's.
+// sameExport leaves out the ports, which are the record's, and the endpoints.
 func sameExport(a, b *model.ServiceExport) bool {
 	if a == nil || b == nil || a == b {
 		return a == b
@@ -50,7 +50,11 @@ func sameExport(a, b *model.ServiceExport) bool {
 	return a.CreatedAt.Equal(b.CreatedAt) && a.Headless == b.Headless && slices.Equal(a.IPFamilies, b.IPFamilies) &&
 		a.SessionAffinity == b.SessionAffinity && a.AffinityTimeout == b.AffinityTimeout &&
 		a.InternalTrafficPolicy == b.InternalTrafficPolicy && a.TrafficDistribution == b.TrafficDistribution &&
-		maps.Equal(a.Labels, b.Labels) && maps.Equal(a.Annotations, b.Annotations) && slices.Equal(a.Endpoints, b.Endpoints)
+		maps.Equal(a.Labels, b.Labels) && maps.Equal(a.Annotations, b.Annotations)
+}
+
+func sameEndpoints(a, b *model.ServiceExport) bool {
+	return a == b || a != nil && b != nil && slices.Equal(a.Endpoints, b.Endpoints)
 }
 
 func keysOf(records []model.Record) []string {

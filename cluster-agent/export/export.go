@@ -8,7 +8,6 @@ package export
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/hanse-mesh/hanse/api/model"
 	"github.com/hanse-mesh/hanse/api/policy"
@@ -19,72 +18,48 @@ const MaxReasons = 100
 
 // Input is everything that the records of a site depend on.
 type Input struct {
+	Terms
+	// Workloads are all registered workloads, in any order. IDs are unique.
+	Workloads []model.Workload
+	// Exports are what a Kubernetes cluster exports, each service once.
+	Exports []model.ServiceExport
+}
+
+// Terms are what the records of a site depend on beside its workloads and exports.
+type Terms struct {
 	// Cluster is the site's own membership: its name, trust domain and the namespaces that it may export.
 	Cluster model.Cluster
 	// Rules are all export rules of the federation.
 	Rules []policy.ExportRule
-	// Workloads are all registered workloads, in any order. IDs are unique.
-	Workloads []model.Workload
+	// ByExport says that a service is published because of its ServiceExport and for no other reason. At other sites each workload says
+	// whether it is exported.
+	ByExport bool
+	// Gateways, when not nil, are published in place of what the gateways advertise.
+	Gateways []model.Gateway
 }
 
-// Records returns what the site publishes of its services and gateways, sorted by key and without versions, and the sorted reasons
-// why something was left out or overruled. It makes no status record; a caller may append one, because model.StatusKey sorts last.
-//
-// The gateways record is left out when the site has no gateway.
+// Output is what a site publishes.
+type Output struct {
+	// Records are sorted by key, without versions. The gateways record is left out when there is no gateway. There is no status record; a
+	// caller may append one, because model.StatusKey sorts last.
+	Records []model.Record
+	// Reasons say, sorted, why something was left out or overruled.
+	Reasons []string
+	// Refusals say why exports are not published.
+	Refusals map[model.ServiceKey]string
+}
+
+// Records is what a Ledger says that was told the input: the records and the reasons.
 func Records(in Input) (records []model.Record, reasons []string) {
-	workloads := sortedByID(in.Workloads)
-	gateways, reasons := gatewaySet(workloads)
-	if len(gateways) > 0 {
-		records = append(records, model.Record{Cluster: in.Cluster.Name, Gateways: gateways})
+	var l Ledger
+	for _, w := range in.Workloads {
+		l.Set(w)
 	}
-	selected, why := Select(in, workloads)
-	reasons = append(reasons, why...)
-	for _, group := range selected {
-		service, why := Summarise(in.Cluster.TrustDomain, group)
-		reasons = append(reasons, why...)
-		records = append(records, model.Record{Cluster: in.Cluster.Name, Service: &service})
+	for _, e := range in.Exports {
+		l.SetExport(e)
 	}
-	slices.SortFunc(records, func(a, b model.Record) int { return strings.Compare(a.Key(), b.Key()) })
-	return records, boundReasons(reasons)
-}
-
-// sortedByID moves each workload once: they are large, and to sort them in place would move each many times.
-func sortedByID(workloads []model.Workload) []model.Workload {
-	order := make([]*model.Workload, len(workloads))
-	for i := range workloads {
-		order[i] = &workloads[i]
-	}
-	slices.SortFunc(order, func(a, b *model.Workload) int { return strings.Compare(a.ID, b.ID) })
-	out := make([]model.Workload, len(order))
-	for i, w := range order {
-		out[i] = *w
-	}
-	return out
-}
-
-// Select groups the exported workloads by service, in the order of the services, and says why others that ask for export stay home.
-// Within a group the order of workloads is kept.
-func Select(in Input, workloads []model.Workload) (groups [][]model.Workload, reasons []string) {
-	byService := map[model.ServiceKey][]model.Workload{}
-	for _, w := range workloads {
-		if !w.Export || !w.Serves() {
-			continue
-		}
-		if why := unfit(w); why != "" {
-			reasons = append(reasons, fmt.Sprintf("workload %s is not exported: %s", w.ID, why))
-			continue
-		}
-		byService[w.Service] = append(byService[w.Service], w)
-	}
-	for service, group := range byService {
-		if why := closed(in, service); why != "" {
-			reasons = append(reasons, fmt.Sprintf("service %s is not exported: %s", service, why))
-			continue
-		}
-		groups = append(groups, group)
-	}
-	slices.SortFunc(groups, func(a, b []model.Workload) int { return a[0].Service.Compare(b[0].Service) })
-	return groups, reasons
+	out := l.Records(in.Terms)
+	return out.Records, out.Reasons
 }
 
 // unfit says why a workload can be part of no record; one that is unfit must not spoil its service's record for the others.
@@ -95,8 +70,10 @@ func unfit(w model.Workload) string {
 	if w.Namespace != w.Service.Namespace {
 		return fmt.Sprintf("its namespace %q is not that of its service %s, and nobody would accept its identity there", w.Namespace, w.Service)
 	}
-	if err := model.ValidateLabel("service account", w.ServiceAccount); err != nil {
-		return err.Error()
+	if !w.Plain {
+		if err := model.ValidateLabel("service account", w.ServiceAccount); err != nil {
+			return err.Error()
+		}
 	}
 	if _, err := model.ParseLocality(w.Locality.String()); err != nil {
 		return err.Error()
@@ -113,11 +90,11 @@ func unfit(w model.Workload) string {
 }
 
 // closed says why nobody outside may learn of the service.
-func closed(in Input, service model.ServiceKey) string {
+func closed(t Terms, service model.ServiceKey) string {
 	switch {
-	case !policy.NamespaceAllowed(in.Cluster, service.Namespace):
-		return fmt.Sprintf("the join token of cluster %s does not let it export namespace %s", in.Cluster.Name, service.Namespace)
-	case !policy.Exported(in.Rules, in.Cluster, service):
+	case !policy.NamespaceAllowed(t.Cluster, service.Namespace):
+		return fmt.Sprintf("the join token of cluster %s does not let it export namespace %s", t.Cluster.Name, service.Namespace)
+	case !policy.Exported(t.Rules, t.Cluster, service):
 		return "no export rule opens it: add an ExportRule that names the cluster, the namespace and who may call"
 	}
 	return ""

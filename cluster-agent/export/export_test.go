@@ -15,6 +15,8 @@ import (
 var (
 	bern = model.Cluster{Name: "bern", TrustDomain: "bern.fed", ExportNamespaces: []string{"shop"}}
 	open = policy.ExportRule{Name: "all", Spec: policy.ExportRuleSpec{From: []string{"*"}, Namespaces: []string{"*"}, To: []string{"*"}}}
+
+	openTerms = Terms{Cluster: bern, Rules: []policy.ExportRule{open}}
 )
 
 func workload(id string, change ...func(*model.Workload)) model.Workload {
@@ -56,7 +58,7 @@ func TestRecordsLeavesOutWithAReason(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			records, reasons := Records(Input{Cluster: bern, Rules: c.rules, Workloads: []model.Workload{workload("w1", c.change)}})
+			records, reasons := Records(Input{Terms: Terms{Cluster: bern, Rules: c.rules}, Workloads: []model.Workload{workload("w1", c.change)}})
 			if len(records) != 0 {
 				t.Fatalf("published %+v", records)
 			}
@@ -69,7 +71,7 @@ func TestRecordsLeavesOutWithAReason(t *testing.T) {
 
 func TestUnfitWorkloadSparesItsService(t *testing.T) {
 	bad := workload("a", func(w *model.Workload) { w.Locality.Region = "" })
-	records, reasons := Records(Input{Cluster: bern, Rules: []policy.ExportRule{open}, Workloads: []model.Workload{bad, workload("b")}})
+	records, reasons := Records(Input{Terms: openTerms, Workloads: []model.Workload{bad, workload("b")}})
 	if len(records) != 1 || records[0].Service.Capacity[0].Total != 1 || len(reasons) != 1 {
 		t.Fatalf("got %+v, %q; want one workload's record and one reason", records, reasons)
 	}
@@ -83,7 +85,7 @@ func TestConflictingPorts(t *testing.T) {
 		}
 		w.ServiceAccount, w.Health.Ready = "pay-b", false
 	})
-	got, reasons := Summarise("bern.fed", []model.Workload{workload("a"), other})
+	got, reasons := Summarise("bern.fed", []model.Workload{workload("a"), other}, nil)
 	want := []model.Port{{Name: "http", Number: 8080, Protocol: model.ProtocolHTTP}, {Number: 9090, Protocol: model.ProtocolTCP}}
 	if !slices.Equal(got.Ports, want) {
 		t.Errorf("ports %+v, want %+v", got.Ports, want)
@@ -104,7 +106,7 @@ func TestConflictingPorts(t *testing.T) {
 func TestGateways(t *testing.T) {
 	draining := gateway("g2", "192.0.2.2", true)
 	draining.Health.Draining = true
-	records, reasons := Records(Input{Cluster: bern, Workloads: []model.Workload{
+	records, reasons := Records(Input{Terms: Terms{Cluster: bern}, Workloads: []model.Workload{
 		gateway("g5", "0.0.0.0", true), gateway("g4", "192.0.2.1", true), gateway("g3", "", true),
 		draining, gateway("g1", "192.0.2.1", false), gateway("g0", "192.0.2.9", false),
 	}})
@@ -129,7 +131,7 @@ func TestReasonsAreBounded(t *testing.T) {
 	for i := range 3 * MaxReasons {
 		workloads = append(workloads, workload(fmt.Sprint("w", i), func(w *model.Workload) { w.Ports = nil }))
 	}
-	_, reasons := Records(Input{Cluster: bern, Workloads: workloads})
+	_, reasons := Records(Input{Terms: Terms{Cluster: bern}, Workloads: workloads})
 	if len(reasons) != MaxReasons || !strings.Contains(reasons[MaxReasons-1], fmt.Sprintf("and %d more", 2*MaxReasons+1)) {
 		t.Fatalf("%d reasons, the last %q", len(reasons), reasons[len(reasons)-1])
 	}
@@ -144,7 +146,7 @@ func TestRecordsStayWithinTheBounds(t *testing.T) {
 		}), gateway(fmt.Sprint("g", i), fmt.Sprintf("192.0.%d.%d", i/200, i%200+1), true))
 	}
 	workloads = append(workloads, gateway("NoLabel", "192.0.2.250", true), gateway("a", strings.Repeat("a", 5000), true))
-	records, _ := Records(Input{Cluster: bern, Rules: []policy.ExportRule{open}, Workloads: workloads})
+	records, _ := Records(Input{Terms: openTerms, Workloads: workloads})
 	for _, r := range records {
 		data, err := codec.MarshalRecord(r)
 		if err != nil {
@@ -154,8 +156,8 @@ func TestRecordsStayWithinTheBounds(t *testing.T) {
 			t.Errorf("a receiver refuses the record %s: %v", r.Key(), err)
 		}
 	}
-	group, _ := Select(Input{Cluster: bern, Rules: []policy.ExportRule{open}}, workloads)
-	if _, reasons := Summarise("bern.fed", group[0]); !slices.ContainsFunc(reasons, func(s string) bool { return strings.Contains(s, "512 identities") }) {
+	workloads = slices.DeleteFunc(workloads, func(w model.Workload) bool { return !w.Serves() })
+	if _, reasons := Summarise("bern.fed", workloads, nil); !slices.ContainsFunc(reasons, func(s string) bool { return strings.Contains(s, "512 identities") }) {
 		t.Errorf("nothing says that identities are missing")
 	}
 }
@@ -192,7 +194,7 @@ func TestLawCapacityCountsWorkloads(t *testing.T) {
 				want[w.Service] = c
 			}
 		}
-		records, _ := Records(Input{Cluster: bern, Rules: []policy.ExportRule{open}, Workloads: workloads})
+		records, _ := Records(Input{Terms: openTerms, Workloads: workloads})
 		if len(records) != len(want) {
 			t.Fatalf("%d records for %d services", len(records), len(want))
 		}
@@ -211,7 +213,7 @@ func TestLawCapacityCountsWorkloads(t *testing.T) {
 func TestLawOrderOfWorkloadsDoesNotMatter(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		workloads := append(genWorkloads(t), gateway("g1", "192.0.2.1", true), gateway("g2", "192.0.2.1", false))
-		in := Input{Cluster: bern, Rules: []policy.ExportRule{open}, Workloads: workloads}
+		in := Input{Terms: openTerms, Workloads: workloads}
 		a, why := Records(in)
 		in.Workloads = rapid.Permutation(workloads).Draw(t, "permuted")
 		b, whyToo := Records(in)
@@ -226,8 +228,8 @@ func TestLawOrderOfWorkloadsDoesNotMatter(t *testing.T) {
 
 func TestLawDiffLeadsFromPrevToNext(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		prev, _ := Records(Input{Cluster: bern, Rules: []policy.ExportRule{open}, Workloads: genWorkloads(t)})
-		next, _ := Records(Input{Cluster: bern, Rules: []policy.ExportRule{open}, Workloads: genWorkloads(t)})
+		prev, _ := Records(Input{Terms: openTerms, Workloads: genWorkloads(t)})
+		next, _ := Records(Input{Terms: openTerms, Workloads: genWorkloads(t)})
 		held := mirror{}
 		held.apply(prev, nil)
 		upserts, removals := Diff(prev, next)

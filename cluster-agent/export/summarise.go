@@ -4,159 +4,141 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strconv"
 
 	"github.com/hanse-mesh/hanse/api/codec"
 	"github.com/hanse-mesh/hanse/api/model"
 )
 
-// Summarise makes one service's record from its workloads, which are not empty and sorted by ID. Identities are those of all
-// workloads, ready or not: one that becomes ready must be trusted before its capacity is known.
-func Summarise(trustDomain string, workloads []model.Workload) (model.ServiceRecord, []string) {
-	r := model.ServiceRecord{Service: workloads[0].Service}
-	capacity := map[model.Locality]model.Capacity{}
+// maxEndpointBytes bounds the endpoints of a headless export so that its record stays within codec.MaxRecord.
+const maxEndpointBytes = 40 << 10
+
+// Summarise makes one service's record from its workloads, which are sorted by ID, and from what its Kubernetes cluster exports of it, if it
+// is one. Without an export there is at least one workload. Identities are those of all workloads with an Envoy, ready or not: one that
+// becomes ready must be trusted before its capacity is known.
+func Summarise(trustDomain string, workloads []model.Workload, exported *model.ServiceExport) (model.ServiceRecord, []string) {
+	var r model.ServiceRecord
+	var reasons []string
+	var enveloped, plain []model.Workload
+	twins := Twins(workloads)
 	for _, w := range workloads {
-		r.Identities = append(r.Identities, w.SPIFFEID(trustDomain))
-		c := capacity[w.Locality]
-		c.Locality = w.Locality
-		c.Total++
-		if w.Available() {
-			c.Ready++
+		switch {
+		case !w.Plain:
+			r.Identities = append(r.Identities, w.SPIFFEID(trustDomain))
+			enveloped = append(enveloped, w)
+		case !twins.Has(w):
+			plain = append(plain, w)
 		}
-		capacity[w.Locality] = c
 	}
 	slices.Sort(r.Identities)
 	r.Identities = slices.Compact(r.Identities)
-	for _, c := range capacity {
-		r.Capacity = append(r.Capacity, c)
+	r.Capacity, r.Terminated = count(enveloped), count(plain)
+	if exported != nil {
+		r.Service, r.Ports = exported.Service, exported.Ports
+		r.Export, reasons = fitExport(*exported)
+		reasons = append(reasons, foreignPorts(exported, enveloped)...)
+	} else {
+		r.Service = workloads[0].Service
+		r.Ports, reasons = mergePorts(workloads)
 	}
-	slices.SortFunc(r.Capacity, func(a, b model.Capacity) int { return a.Locality.Compare(b.Locality) })
-	var reasons []string
-	r.Ports, reasons = mergePorts(workloads)
+	return r, append(reasons, cutToBounds(&r)...)
+}
+
+// count sums workloads by locality.
+func count(workloads []model.Workload) (capacity []model.Capacity) {
+	at := map[model.Locality]int{}
+	for _, w := range workloads {
+		i, known := at[w.Locality]
+		if !known {
+			i, at[w.Locality] = len(capacity), len(capacity)
+			capacity = append(capacity, model.Capacity{Locality: w.Locality})
+		}
+		capacity[i].Total++
+		if w.Available() {
+			capacity[i].Ready++
+		}
+	}
+	slices.SortFunc(capacity, func(a, b model.Capacity) int { return a.Locality.Compare(b.Locality) })
+	return capacity
+}
+
+// cutToBounds leaves out what is too much: a record beyond the bounds would be refused whole. The ports of an export stay as they are, and
+// fitExport sees to its endpoints.
+func cutToBounds(r *model.ServiceRecord) (reasons []string) {
 	cut := func(what string, n, limit int) int {
 		if n > limit {
 			reasons = append(reasons, fmt.Sprintf("service %s has %d %s; only the first %d are published", r.Service, n, what, limit))
 		}
 		return min(n, limit)
 	}
-	// A record beyond the bounds would be refused whole.
-	r.Ports = r.Ports[:cut("ports", len(r.Ports), codec.MaxServicePorts)]
+	if r.Export == nil {
+		r.Ports = r.Ports[:cut("ports", len(r.Ports), codec.MaxServicePorts)]
+	}
 	r.Identities = r.Identities[:cut("identities", len(r.Identities), codec.MaxIdentities)]
 	r.Capacity = r.Capacity[:cut("localities", len(r.Capacity), codec.MaxLocalities)]
-	return r, reasons
+	r.Terminated = r.Terminated[:cut("localities", len(r.Terminated), codec.MaxLocalities)]
+	return reasons
 }
 
-// mergePorts returns the union of the workloads' ports, by number. Where workloads disagree on a port's name or protocol the first
-// by ID wins. Targets may differ: each is known only to the Envoy beside its workload.
-func mergePorts(workloads []model.Workload) (ports []model.Port, reasons []string) {
-	owner := map[uint16]string{}
-	offers := map[uint16]int{}
-	service := workloads[0].Service
+// fitExport returns the export with as many endpoints as a record holds.
+func fitExport(e model.ServiceExport) (*model.ServiceExport, []string) {
+	n, size := 0, 0
+	for ; n < min(len(e.Endpoints), model.MaxExportEndpoints); n++ {
+		// An address of 16 bytes, and what says where things begin.
+		if size += len(e.Endpoints[n].Hostname) + 26; size > maxEndpointBytes {
+			break
+		}
+	}
+	if n == len(e.Endpoints) {
+		return &e, nil
+	}
+	reason := fmt.Sprintf("service %s has %d endpoints; only the first %d have names in other clusters", e.Service, len(e.Endpoints), n)
+	e.Endpoints = e.Endpoints[:n:n]
+	return &e, []string{reason}
+}
+
+// foreignPorts names what proxies declare and the Service does not have: nobody can call it.
+func foreignPorts(e *model.ServiceExport, workloads []model.Workload) (reasons []string) {
 	for _, w := range workloads {
-		for _, port := range portsOf(w) {
-			offers[port.Number]++
-			i := slices.IndexFunc(ports, func(p model.Port) bool { return p.Number == port.Number })
-			if i < 0 {
-				owner[port.Number] = w.ID
-				ports = append(ports, port)
-			} else if ports[i] != port {
-				reasons = append(reasons, fmt.Sprintf("service %s: workload %s declares port %s, which is %s since workload %s declared it first",
-					service, w.ID, describe(port), describe(ports[i]), owner[port.Number]))
+		for _, p := range w.Ports {
+			if !slices.ContainsFunc(e.Ports, p.SameSocket) {
+				reasons = append(reasons, fmt.Sprintf("service %s: workload %s declares port %d, which the Service does not have", e.Service, w.ID, p.Number))
 			}
 		}
-	}
-	slices.SortFunc(ports, func(a, b model.Port) int { return int(a.Number) - int(b.Number) })
-	for _, p := range ports {
-		if n := offers[p.Number]; n < len(workloads) {
-			reasons = append(reasons, fmt.Sprintf("service %s: only %d of %d workloads offer port %d", service, n, len(workloads), p.Number))
-		}
-	}
-	return ports, append(reasons, uniqueNames(service, ports)...)
-}
-
-// portsOf returns a workload's ports in their normal form, each number once.
-func portsOf(w model.Workload) []model.Port {
-	ports := make([]model.Port, 0, len(w.Ports))
-	for _, p := range w.Ports {
-		port := p.Port
-		port.Protocol, _ = model.ParseProtocol(string(port.Protocol))
-		ports = append(ports, port)
-	}
-	slices.SortStableFunc(ports, func(a, b model.Port) int { return int(a.Number) - int(b.Number) })
-	return slices.CompactFunc(ports, func(a, b model.Port) bool { return a.Number == b.Number })
-}
-
-// uniqueNames takes the name from a port whose name a smaller number has: callers find ports by name, and it must mean one port.
-func uniqueNames(service model.ServiceKey, ports []model.Port) (reasons []string) {
-	byName := map[string]uint16{}
-	for i, p := range ports {
-		if p.Name == "" {
-			continue
-		}
-		if first, taken := byName[p.Name]; taken {
-			reasons = append(reasons, fmt.Sprintf("service %s: port %d loses its name %q, which port %d has", service, p.Number, p.Name, first))
-			ports[i].Name = ""
-			continue
-		}
-		byName[p.Name] = p.Number
 	}
 	return reasons
 }
 
-func describe(p model.Port) string {
-	return fmt.Sprintf("%d (name %q, protocol %s)", p.Number, p.Name, p.Protocol)
+// TwinSet holds the pods that are known twice: from the API server, and by their own proxy.
+type TwinSet map[twin]struct{}
+
+type twin struct {
+	service model.ServiceKey
+	address netip.Addr
 }
 
-// gatewaySet lists the site's gateways, sorted by name, from workloads that are sorted by ID.
-//
-// A gateway that is not ready is listed as draining rather than left out: importers send it nothing while another one is good, and
-// when all of a site's gateways look unready at once, which is more often a fault of the checks, traffic has somewhere to go.
-// Gateways behind one shared address stand once, draining when all of them are.
-func gatewaySet(workloads []model.Workload) (gateways []model.Gateway, reasons []string) {
-	byAddress := map[string]int{}
+// Twins gathers the addresses of workloads that have an Envoy of their own.
+func Twins(workloads []model.Workload) TwinSet {
+	out := TwinSet{}
 	for _, w := range workloads {
-		if w.Gateway == nil {
+		if w.Plain || !w.Serves() {
 			continue
 		}
-		g := model.Gateway{
-			Name: w.ID, Address: w.Gateway.AdvertiseAddress, Port: w.Gateway.AdvertisePort,
-			Locality: w.Locality, Draining: !w.Available(),
+		if ip, err := netip.ParseAddr(w.Address); err == nil {
+			out[twin{w.Service, ip.Unmap()}] = struct{}{}
 		}
-		if why := unreachable(g); why != "" {
-			reasons = append(reasons, fmt.Sprintf("gateway %s is not published: %s", g.Name, why))
-			continue
-		}
-		address := g.Address + " " + strconv.Itoa(int(g.Port))
-		if i, shared := byAddress[address]; shared {
-			gateways[i].Draining = gateways[i].Draining && g.Draining
-			continue
-		}
-		if len(gateways) == codec.MaxGateways {
-			reasons = append(reasons, fmt.Sprintf("gateway %s is not published: a cluster may have %d", g.Name, codec.MaxGateways))
-			continue
-		}
-		byAddress[address] = len(gateways)
-		gateways = append(gateways, g)
 	}
-	return gateways, reasons
+	return out
 }
 
-// unreachable says why no other cluster could use the gateway.
-func unreachable(g model.Gateway) string {
-	switch {
-	case g.Address == "" || g.Port == 0:
-		return "it advertises no address or no port"
-	case len(g.Address) > codec.MaxAddress:
-		return fmt.Sprintf("its advertised address is longer than %d bytes", codec.MaxAddress)
+// Has reports whether a plain workload is a pod whose own Envoy stands for it: it counts once, as that one.
+func (s TwinSet) Has(w model.Workload) bool {
+	if !w.Plain || len(s) == 0 || len(w.Ports) == 0 {
+		return false
 	}
-	if err := model.ValidateLabel("gateway", g.Name); err != nil {
-		return err.Error()
+	target, err := netip.ParseAddrPort(w.Ports[0].Target)
+	if err != nil {
+		return false
 	}
-	if ip, err := netip.ParseAddr(g.Address); err == nil && ip.IsUnspecified() {
-		return fmt.Sprintf("it advertises %s, which no other host can reach: set its advertised address", g.Address)
-	}
-	if _, err := model.ParseLocality(g.Locality.String()); err != nil {
-		return err.Error()
-	}
-	return ""
+	_, found := s[twin{w.Service, target.Addr().Unmap()}]
+	return found
 }

@@ -102,13 +102,24 @@ func weigh(a, b model.Record) weight {
 	if a.Status != nil && b.Status != nil || a.Verdicts != nil && b.Verdicts != nil {
 		return large
 	}
-	if a.Service == nil || b.Service == nil || !sameShape(a.Service, b.Service) ||
-		len(a.Service.Capacity) != len(b.Service.Capacity) {
+	if a.Service == nil || b.Service == nil || !sameShape(a.Service, b.Service) {
+		return urgent
+	}
+	most := max(weighCapacity(a.Service.Capacity, b.Service.Capacity), weighCapacity(a.Service.Terminated, b.Service.Terminated))
+	if !sameEndpoints(a.Service.Export, b.Service.Export) {
+		// Names of single pods, in records that can be large: under churn they keep to the rate.
+		most = max(most, large)
+	}
+	return most
+}
+
+func weighCapacity(a, b []model.Capacity) weight {
+	if len(a) != len(b) {
 		return urgent
 	}
 	most := small
-	for i, was := range a.Service.Capacity {
-		is := b.Service.Capacity[i]
+	for i, was := range a {
+		is := b[i]
 		switch {
 		case was.Locality != is.Locality || (was.Ready == 0) != (is.Ready == 0):
 			return urgent

@@ -54,8 +54,10 @@ func TestThrottleSteps(t *testing.T) {
 func TestThrottleShapeGoesAtOnce(t *testing.T) {
 	base := counts(10, 10)
 	cases := map[string]func(*model.ServiceRecord){
-		"port":     func(s *model.ServiceRecord) { s.Ports = []model.Port{{Number: 80}} },
-		"identity": func(s *model.ServiceRecord) { s.Identities = []string{"spiffe://bern.fed/ns/shop/sa/pay"} },
+		"port":            func(s *model.ServiceRecord) { s.Ports = []model.Port{{Number: 80}} },
+		"identity":        func(s *model.ServiceRecord) { s.Identities = []string{"spiffe://bern.fed/ns/shop/sa/pay"} },
+		"export":          func(s *model.ServiceRecord) { e := exported(); s.Export = &e },
+		"gateways answer": func(s *model.ServiceRecord) { s.Terminated = s.Capacity },
 		"locality": func(s *model.ServiceRecord) {
 			s.Capacity = append(s.Capacity[:1:1], model.Capacity{Locality: model.Locality{Region: "us"}, Total: 1})
 		},
@@ -72,6 +74,26 @@ func TestThrottleShapeGoesAtOnce(t *testing.T) {
 				t.Fatalf("waits: %+v", d)
 			}
 		})
+	}
+}
+
+func TestThrottleHeadlessEndpoints(t *testing.T) {
+	record := func(addresses ...string) []model.Record {
+		s := *counts(10, 10)[0].Service
+		e := exported(func(e *model.ServiceExport) { e.Headless = true })
+		for _, a := range addresses {
+			e.Endpoints = append(e.Endpoints, model.ExportEndpoint{Hostname: "db", Address: a})
+		}
+		s.Export = &e
+		return []model.Record{{Service: &s}}
+	}
+	throttle, _ := Throttle{}.Step(record(), start)
+	throttle, d := throttle.Step(record("10.0.0.1"), start.Add(Interval))
+	if len(d.Upserts) != 1 {
+		t.Fatal("an endpoint waits after quiet")
+	}
+	if _, d = throttle.Step(record("10.0.0.2"), start.Add(Interval+time.Millisecond)); len(d.Upserts) != 0 || !d.Next.Equal(start.Add(2*Interval)) {
+		t.Fatalf("got %+v, want the next endpoint to wait for company", d)
 	}
 }
 

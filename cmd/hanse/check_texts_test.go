@@ -78,7 +78,7 @@ func exportReasons(rules []policy.ExportRule, own model.Workload) []string {
 	if w.Gateway = own.Gateway; w.Gateway != nil {
 		w.Service, w.Export = model.ServiceKey{}, false
 	}
-	_, reasons := export.Records(export.Input{Cluster: checkedEU, Rules: rules, Workloads: []model.Workload{w}})
+	_, reasons := export.Records(export.Input{Terms: export.Terms{Cluster: checkedEU, Rules: rules}, Workloads: []model.Workload{w}})
 	return reasons
 }
 

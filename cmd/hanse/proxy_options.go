@@ -135,8 +135,8 @@ func (o *proxyOptions) servicePorts() ([]model.WorkloadPort, error) {
 		if err != nil {
 			return nil, usageError("--port %q: %w", text, err)
 		}
-		if protocol == model.ProtocolUDP {
-			return nil, usageError("--port %q: a proxy carries no udp: give tcp, http, http2 or grpc", text)
+		if protocol.Transport() != model.ProtocolTCP {
+			return nil, usageError("--port %q: a proxy carries no %s: give tcp, http, http2 or grpc", text, protocol)
 		}
 		if _, _, err := splitPort("--port target", pairs["target"]); err != nil {
 			return nil, err

@@ -253,7 +253,7 @@ func (a *agent) publish(now time.Time) time.Time {
 	if a.view == nil || a.own().Incarnation == 0 {
 		return time.Time{}
 	}
-	list, _ := export.Records(export.Input{Cluster: a.own(), Rules: a.view.ExportList(), Workloads: a.registered()})
+	list, _ := export.Records(export.Input{Terms: export.Terms{Cluster: a.own(), Rules: a.view.ExportList()}, Workloads: a.registered()})
 	list = append(list, model.Record{Cluster: a.cluster, Status: &model.SiteStatus{AgentVersion: "simulated"}})
 	var sets []model.VerdictSet
 	var next time.Time

@@ -49,7 +49,7 @@ func (o *oracle) converged() {
 
 // publishes checks that what an agent says is what its registry has.
 func (o *oracle) publishes(a *agent, u *uplink) {
-	want, _ := export.Records(export.Input{Cluster: a.own(), Rules: o.w.raft.now().ExportList(), Workloads: a.registered()})
+	want, _ := export.Records(export.Input{Terms: export.Terms{Cluster: a.own(), Rules: o.w.raft.now().ExportList()}, Workloads: a.registered()})
 	for _, r := range want {
 		signed, ok := u.sent[r.Key()]
 		said, err := o.w.memo.verify(a.signer.public, a.cluster, signed)

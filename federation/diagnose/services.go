@@ -54,8 +54,8 @@ func (d *diagnosis) portConflicts(subject string, s Service) {
 		cluster  model.ClusterName
 	}
 	type socket struct {
-		number uint16
-		udp    bool
+		number    uint16
+		transport model.Protocol
 	}
 	claims := map[socket][]claim{}
 	for _, o := range s.Offers {
@@ -64,7 +64,7 @@ func (d *diagnosis) portConflicts(subject string, s Service) {
 			if protocol == "" {
 				protocol = model.ProtocolTCP
 			}
-			at := socket{p.Number, protocol == model.ProtocolUDP}
+			at := socket{p.Number, protocol.Transport()}
 			claims[at] = append(claims[at], claim{protocol, o.Cluster})
 		}
 	}
