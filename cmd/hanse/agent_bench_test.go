@@ -23,7 +23,7 @@ func BenchmarkSite(b *testing.B) {
 	for i := range 100 {
 		locals = append(locals, workload(fmt.Sprint("local-", i), fmt.Sprint("local-", i)))
 	}
-	s.source(all(locals...))
+	s.source(fromProxies, all(locals...))
 	var services []string
 	for i := range 1000 {
 		services = append(services, fmt.Sprint("service-", i))
@@ -49,7 +49,7 @@ func BenchmarkSite(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
 			locals[7].Health.Ready = !locals[7].Health.Ready
-			s.source(source.Update{Upserts: locals[7:8]})
+			s.source(fromProxies, source.Update{Upserts: locals[7:8]})
 			follow()
 		}
 	})

@@ -39,11 +39,10 @@ type siteCore struct {
 	// wake holds at most one wake-up for the loop, saving one for the disk.
 	wake, saving chan struct{}
 
-	mu        sync.Mutex
-	workloads map[string]model.Workload
-	// sourced is true once the source has told everything, and view is set once the federation's state is known: nothing is published
+	mu sync.Mutex
+	// facts are complete once all sources have told everything, and view is set once the federation's state is known: nothing is published
 	// before, because an absence that is only ignorance would withdraw services.
-	sourced   bool
+	facts     siteFacts
 	view      *state.View
 	viewProto *hansev1.State
 	// viewFrom is the address of the node that told view; empty when it comes from the disk.
@@ -61,8 +60,9 @@ type siteCore struct {
 	confirmed time.Time
 	session   listening
 	refused   []uplink.Refusal
-	// dropped says what of the site's own workloads is not exported, and why.
-	dropped []string
+	// dropped says what of the site's own workloads is not exported, and why; unexported is the same of a Kubernetes cluster's exports.
+	dropped    []string
+	unexported map[model.ServiceKey]string
 	// unsaved is what the disk does not have yet.
 	unsaved map[string]bool
 }
@@ -85,10 +85,10 @@ type coreOutputs struct {
 	status func() model.SiteStatus
 }
 
-func newSiteCore(m member, dir string, c clock.Clock, logger *slog.Logger) *siteCore {
+func newSiteCore(m member, dir string, c clock.Clock, logger *slog.Logger, sources ...origin) *siteCore {
 	core := &siteCore{
 		member: m, dir: dir, clock: c, logger: logger, wake: make(chan struct{}, 1), saving: make(chan struct{}, 1),
-		workloads: map[string]model.Workload{}, vips: map[model.ServiceKey]netip.Addr{}, unsaved: map[string]bool{},
+		facts: newSiteFacts(sources...), vips: map[model.ServiceKey]netip.Addr{}, unsaved: map[string]bool{},
 	}
 	core.imports = catalog.NewImports(catalog.Limits{}, core.verify, core.open)
 	return core
@@ -138,20 +138,11 @@ func (c *siteCore) changed(files ...string) {
 	}
 }
 
-// source takes a change of the site's workloads.
-func (c *siteCore) source(u source.Update) {
+// source takes a change of the site's workloads and exports.
+func (c *siteCore) source(from origin, u source.Update) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if u.Full {
-		clear(c.workloads)
-		c.sourced = true
-	}
-	for _, w := range u.Upserts {
-		c.workloads[w.ID] = w
-	}
-	for _, id := range u.Removals {
-		delete(c.workloads, id)
-	}
+	c.facts.take(from, u)
 	c.changed()
 }
 
@@ -188,5 +179,5 @@ func (c *siteCore) servers(named []string) []string {
 func (c *siteCore) known() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.sourced && c.view != nil
+	return c.facts.complete() && c.view != nil
 }

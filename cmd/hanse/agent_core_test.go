@@ -27,19 +27,19 @@ func TestNothingIsPublishedBeforeSourceAndStateAreKnown(t *testing.T) {
 	own := newPeer(t, "eu", 1)
 	for name, steps := range map[string][2]func(*site){
 		"source first": {
-			func(s *site) { s.source(all(workload("cart-1", "cart"))) },
+			func(s *site) { s.source(fromProxies, all(workload("cart-1", "cart"))) },
 			func(s *site) { s.State(opened(view(t, own)).Proto(false)) },
 		},
 		"state first": {
 			func(s *site) { s.State(opened(view(t, own)).Proto(false)) },
-			func(s *site) { s.source(all(workload("cart-1", "cart"))) },
+			func(s *site) { s.source(fromProxies, all(workload("cart-1", "cart"))) },
 		},
 		"a part of the source is not the source": {
 			func(s *site) {
 				s.State(opened(view(t, own)).Proto(false))
-				s.source(source.Update{Upserts: []model.Workload{workload("cart-1", "cart")}})
+				s.source(fromProxies, source.Update{Upserts: []model.Workload{workload("cart-1", "cart")}})
 			},
-			func(s *site) { s.source(all(workload("cart-1", "cart"))) },
+			func(s *site) { s.source(fromProxies, all(workload("cart-1", "cart"))) },
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -65,7 +65,7 @@ func TestWhatDoesNotCountIsInTheStatus(t *testing.T) {
 	own, us := newPeer(t, "eu", 1), newPeer(t, "us", 2)
 	s := newSite(t, t.TempDir(), own)
 	s.run()
-	s.source(all(workload("cart-1", "cart")))
+	s.source(fromProxies, all(workload("cart-1", "cart")))
 	if err := s.introduce(us.bundle(t), true, true); err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +105,7 @@ func TestOnlyTheMembersOwnIncarnationCounts(t *testing.T) {
 	again := us
 	again.Incarnation = 9
 	s := newSite(t, t.TempDir(), own)
-	s.source(all())
+	s.source(fromProxies, all())
 	s.Import(us.offers(t, 1, "pay"))
 	if in, _ := s.inputs(); len(in.Imports) != 0 {
 		t.Error("a cluster that is no member offers something")
@@ -134,7 +134,7 @@ func TestOnlyTheMembersOwnIncarnationCounts(t *testing.T) {
 func TestAReplacedAgentKeyJudgesRecordsAnew(t *testing.T) {
 	own, us, stranger := newPeer(t, "eu", 1), newPeer(t, "us", 2), newPeer(t, "us", 2)
 	s := newSite(t, t.TempDir(), own)
-	s.source(all())
+	s.source(fromProxies, all())
 	s.State(open(view(t, own, us)).Proto(false))
 	s.Import(us.offers(t, 1, "pay"))
 	s.State(view(t, own, stranger).Proto(false))
@@ -146,7 +146,7 @@ func TestAReplacedAgentKeyJudgesRecordsAnew(t *testing.T) {
 func TestARemovedMemberIsNotTrusted(t *testing.T) {
 	own, us := newPeer(t, "eu", 1), newPeer(t, "us", 2)
 	s := newSite(t, t.TempDir(), own)
-	s.source(all())
+	s.source(fromProxies, all())
 	for _, p := range []peer{own, us} {
 		if err := s.introduce(p.bundle(t), p.Name == us.Name, false); err != nil {
 			t.Fatal(err)
@@ -256,7 +256,7 @@ func TestTheLoopComesToRest(t *testing.T) {
 	s := newSite(t, t.TempDir(), own)
 	s.run()
 	s.State(opened(view(t, own, us)).Proto(false))
-	s.source(all(workload("cart-1", "cart"), workload("cart-2", "cart")))
+	s.source(fromProxies, all(workload("cart-1", "cart"), workload("cart-2", "cart")))
 	s.Import(us.offers(t, 1, "cart", "pay"))
 	s.await("complete")
 	s.rest()
@@ -286,16 +286,16 @@ func TestTheLoopFollowsTheWorkloads(t *testing.T) {
 	s := newSite(t, t.TempDir(), own)
 	s.run()
 	s.State(opened(view(t, own)).Proto(false))
-	s.source(all(workload("cart-1", "cart")))
+	s.source(fromProxies, all(workload("cart-1", "cart")))
 	s.await("complete")
 	down := workload("cart-1", "cart")
 	down.Health = model.WorkloadHealth{Reason: "refused"}
-	s.source(source.Update{Upserts: []model.Workload{down}})
+	s.source(fromProxies, source.Update{Upserts: []model.Workload{down}})
 	s.await("publish")
 	if r, _ := s.out.record("service/shop/cart"); len(r.Service.Capacity) != 1 || r.Service.Capacity[0].Ready != 0 {
 		t.Errorf("published %+v", r.Service.Capacity)
 	}
-	s.source(source.Update{Removals: []string{"cart-1"}})
+	s.source(fromProxies, source.Update{Removals: []string{"cart-1"}})
 	s.await("publish")
 	s.rest()
 	if !slices.Equal(s.out.removed, []string{"service/shop/cart"}) {
@@ -340,7 +340,7 @@ func TestGatewaysThatCannotBeDialledDoNotCount(t *testing.T) {
 func TestNewNamesDoNotUseUpTheVirtualAddresses(t *testing.T) {
 	own, us := newPeer(t, "eu", 1), newPeer(t, "us", 2)
 	s := newSite(t, t.TempDir(), own)
-	s.source(all(workload("cart-1", "cart")))
+	s.source(fromProxies, all(workload("cart-1", "cart")))
 	s.State(opened(view(t, own, us)).Proto(false))
 	s.allot()
 	cart := model.ServiceKey{Namespace: "shop", Name: "cart"}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -28,12 +27,12 @@ func (c *siteCore) build() *snapshot.Snapshot {
 func (c *siteCore) inputs() (snapshot.Inputs, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.sourced {
+	if !c.facts.complete() {
 		return snapshot.Inputs{}, false
 	}
 	in := snapshot.Inputs{
 		Federation: c.member.Federation, Cluster: c.member.Cluster, TrustDomain: c.member.TrustDomain,
-		Workloads: slices.Collect(maps.Values(c.workloads)),
+		Workloads: c.facts.current(),
 		Gateways:  map[model.ClusterName][]route.GatewayPoint{},
 		Members:   map[model.ClusterName]model.Cluster{c.member.Cluster: c.own()},
 		VIPs:      c.vips,
@@ -100,14 +99,13 @@ func (c *siteCore) records() ([]model.Record, bool) {
 	status := c.out.status()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.sourced || c.view == nil {
+	if !c.facts.complete() || c.view == nil {
 		return nil, false
 	}
-	out, dropped := export.Records(export.Input{
-		Cluster: c.own(), Rules: c.view.ExportList(), Workloads: slices.Collect(maps.Values(c.workloads)),
-	})
-	c.dropped = dropped
-	status.Dropped = append(status.Dropped, dropped...)
+	_, byExport := c.facts.ids[fromKubernetes]
+	out := c.facts.ledger.Records(export.Terms{Cluster: c.own(), Rules: c.rules, ByExport: byExport, Gateways: c.facts.gateways})
+	c.dropped, c.unexported = out.Reasons, out.Refusals
+	status.Dropped = append(status.Dropped, out.Reasons...)
 	for _, r := range c.refused {
 		status.Dropped = append(status.Dropped, fmt.Sprintf("the federation refuses %s: %s", r.Key, r.Reason))
 	}
@@ -122,7 +120,7 @@ func (c *siteCore) records() ([]model.Record, bool) {
 	}
 	status.Dropped = append(status.Dropped, c.avoided()...)
 	slices.Sort(status.Dropped)
-	return append(out, model.Record{Cluster: c.member.Cluster, Status: &status}), true
+	return append(out.Records, model.Record{Cluster: c.member.Cluster, Status: &status}), true
 }
 
 func introducedText(trustDomain string, sole bool) string {

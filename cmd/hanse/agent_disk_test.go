@@ -18,7 +18,7 @@ func saved(t *testing.T) (dir string, own, us peer, before *site) {
 	t.Helper()
 	dir, own, us = t.TempDir(), newPeer(t, "eu", 1), newPeer(t, "us", 2)
 	before = newSite(t, dir, own)
-	before.source(all(workload("cart-1", "cart")))
+	before.source(fromProxies, all(workload("cart-1", "cart")))
 	before.State(opened(view(t, own, us)).Proto(false))
 	before.Import(us.offers(t, 3, "pay", "stock"))
 	before.allot()
@@ -40,7 +40,7 @@ func TestWhatTheCoreKnowsSurvivesARestart(t *testing.T) {
 	if after.known() {
 		t.Error("known before the source has spoken")
 	}
-	after.source(all(workload("cart-1", "cart")))
+	after.source(fromProxies, all(workload("cart-1", "cart")))
 	if !after.known() {
 		t.Error("the state is not known after a restart")
 	}
@@ -152,7 +152,7 @@ func TestVirtualAddressesStay(t *testing.T) {
 	_, _, us, s := saved(t)
 	before := s.virtualAddresses()
 	s.OriginDropped(us.Name)
-	s.source(all(workload("new-1", "new")))
+	s.source(fromProxies, all(workload("new-1", "new")))
 	s.allot()
 	after := s.virtualAddresses()
 	for name, address := range before {
@@ -221,7 +221,7 @@ func TestWhatWasDeadBeforeARestartStillClimbs(t *testing.T) {
 	w := workload("pay-1", "pay")
 	observe := func(s *site, ready bool, second int) map[route.RampKey]uint32 {
 		w.Health.Ready = ready
-		s.source(all(w))
+		s.source(fromProxies, all(w))
 		s.climb(start.Add(time.Duration(second) * time.Second))
 		return s.failback.Ramps()
 	}

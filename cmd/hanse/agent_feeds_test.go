@@ -40,7 +40,7 @@ func (s *site) imported() (services, stale int) {
 func TestAMassRemovalIsHeldAndReported(t *testing.T) {
 	own, us := newPeer(t, "eu", 1), newPeer(t, "us", 2)
 	s := newSite(t, t.TempDir(), own)
-	s.source(all())
+	s.source(fromProxies, all())
 	s.State(opened(view(t, own, us)).Proto(false))
 	s.Import(us.offers(t, 1, shops(0, 20)...))
 	s.run()
@@ -71,7 +71,7 @@ func TestAMassRemovalIsHeldAndReported(t *testing.T) {
 func TestWhatPolicyClosesIsGoneAtOnce(t *testing.T) {
 	own, us := newPeer(t, "eu", 1), newPeer(t, "us", 2)
 	s := newSite(t, t.TempDir(), own)
-	s.source(all())
+	s.source(fromProxies, all())
 	s.State(opened(view(t, own, us)).Proto(false))
 	s.Import(us.offers(t, 1, shops(0, 20)...))
 	s.State(view(t, own, us).Proto(false))
@@ -94,7 +94,7 @@ func says(of model.Batch, at time.Duration) model.Batch {
 func TestStalenessBeginsAndEndsByItself(t *testing.T) {
 	own, us, ap := newPeer(t, "eu", 1), newPeer(t, "us", 2), newPeer(t, "ap", 3)
 	s := newSite(t, t.TempDir(), own)
-	s.source(all(workload("cart-1", "cart")))
+	s.source(fromProxies, all(workload("cart-1", "cart")))
 	s.State(opened(view(t, own, us, ap)).Proto(false))
 	ofUs, ofAp := us.offers(t, 1, "pay"), ap.offers(t, 1, "pay")
 	s.Import(ofUs)
@@ -121,7 +121,7 @@ func TestStalenessBeginsAndEndsByItself(t *testing.T) {
 func TestARestartTakesNothingForFresherThanTheDiskSays(t *testing.T) {
 	dir, own, us := t.TempDir(), newPeer(t, "eu", 1), newPeer(t, "us", 2)
 	before := newSite(t, dir, own)
-	before.source(all())
+	before.source(fromProxies, all())
 	before.State(opened(view(t, own, us)).Proto(false))
 	full := us.offers(t, 1, "pay")
 	before.Import(full)
@@ -152,7 +152,7 @@ func TestARestartTakesNothingForFresherThanTheDiskSays(t *testing.T) {
 	if err := after.load(); err != nil {
 		t.Fatal(err)
 	}
-	after.source(all())
+	after.source(fromProxies, all())
 	if n, stale := after.imported(); n != 1 || stale != 1 {
 		t.Errorf("%d of %d services are stale after ten minutes without the federation", stale, n)
 	}

@@ -55,7 +55,7 @@ func newFleet(t *testing.T, names ...string) *fleet {
 	for i, m := range members[1:] {
 		s := &fleetSite{site: newSite(t, t.TempDir(), m), feed: feed.New(f.catalog), version: model.Version{Incarnation: m.Incarnation, Epoch: 1}}
 		s.clock.Advance(time.Duration(i) * 5 * time.Hour)
-		s.source(all())
+		s.source(fromProxies, all())
 		s.State(f.view.Proto(false))
 		f.sites = append(f.sites, s)
 	}

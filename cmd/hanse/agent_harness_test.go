@@ -228,7 +228,7 @@ func newSite(t testing.TB, dir string, own peer) *site {
 		Federation: "example.org", Cluster: own.Name, TrustDomain: own.TrustDomain, Incarnation: own.Incarnation, Region: own.Region,
 		Servers: []string{"told:7700"},
 	}
-	s.siteCore = newSiteCore(m, dir, s.clock, s.log.logger())
+	s.siteCore = newSiteCore(m, dir, s.clock, s.log.logger(), fromProxies)
 	s.siteCore.out = s.out.outputs()
 	return s
 }

@@ -154,7 +154,7 @@ func (c *siteCore) allot() {
 			fresh = append(fresh, k)
 		}
 	}
-	for _, w := range c.workloads {
+	for _, w := range c.facts.workloads {
 		if w.Serves() {
 			note(w.Service)
 		}

@@ -57,7 +57,7 @@ type agentParts struct {
 
 // assemble puts the parts together: what the disk knows is loaded before anything runs.
 func (a *agentParts) assemble(ctx context.Context) error {
-	a.core = newSiteCore(a.member, a.opts.dataDir, a.clock, a.logger)
+	a.core = newSiteCore(a.member, a.opts.dataDir, a.clock, a.logger, fromProxies)
 	if err := a.core.load(); err != nil {
 		return err
 	}
@@ -132,7 +132,7 @@ func (a *agentParts) runSource(ctx context.Context) error {
 				case <-ctx.Done():
 					return ctx.Err()
 				case u := <-updates:
-					a.core.source(u)
+					a.core.source(fromProxies, u)
 				case <-a.prober.Changed():
 					a.core.touch()
 				}

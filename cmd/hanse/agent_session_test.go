@@ -12,7 +12,7 @@ import (
 func TestANodeThatLagsBehindIsWaitedFor(t *testing.T) {
 	own, us := newPeer(t, "eu", 1), newPeer(t, "us", 2)
 	s := newSite(t, t.TempDir(), own)
-	s.source(all())
+	s.source(fromProxies, all())
 	now := opened(view(t, own, us))
 	s.State(now.Proto(false))
 	s.Import(us.offers(t, 3, "pay", "stock"))
@@ -42,7 +42,7 @@ func TestANodeThatLagsBehindIsWaitedFor(t *testing.T) {
 func TestAFederationThatWentBackIsFollowed(t *testing.T) {
 	own, us := newPeer(t, "eu", 1), newPeer(t, "us", 2)
 	s := newSite(t, t.TempDir(), own)
-	s.source(all())
+	s.source(fromProxies, all())
 	s.State(opened(view(t, own, us)).Proto(false))
 	s.Import(us.offers(t, 3, "pay"))
 	s.Connected("n1", true)
@@ -66,7 +66,7 @@ func TestAFederationThatWentBackIsFollowed(t *testing.T) {
 func TestANodeIsAskedForWhomItDoesNotMention(t *testing.T) {
 	own, us, ap := newPeer(t, "eu", 1), newPeer(t, "us", 2), newPeer(t, "ap", 3)
 	s := newSite(t, t.TempDir(), own)
-	s.source(all())
+	s.source(fromProxies, all())
 	s.State(opened(view(t, own, us, ap)).Proto(false))
 	s.Import(us.offers(t, 1, "pay"))
 	s.Import(ap.offers(t, 1, "pay"))
@@ -95,7 +95,7 @@ func TestANodeIsAskedForWhomItDoesNotMention(t *testing.T) {
 func TestTheAgentsOwnClusterIsNotImported(t *testing.T) {
 	own := newPeer(t, "eu", 1)
 	s := newSite(t, t.TempDir(), own)
-	s.source(all())
+	s.source(fromProxies, all())
 	s.State(opened(view(t, own)).Proto(false))
 	s.Import(own.offers(t, 1, "pay"))
 	if in, _ := s.inputs(); len(in.Imports) != 0 || len(s.imports.All()) != 0 {
