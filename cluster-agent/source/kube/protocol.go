@@ -26,23 +26,30 @@ var appProtocols = map[string]model.Protocol{
 }
 
 // protocolOf decides what a service port speaks: its transport, then what it declares, then its name, or the name's part before the first
-// '-', else TCP. TLS of the application's own (https, wss) is opaque and so TCP. ok is false for SCTP, which the mesh does not carry.
-func protocolOf(p corev1.ServicePort) (protocol model.Protocol, ok bool) {
-	switch p.Protocol {
-	case corev1.ProtocolUDP:
-		return model.ProtocolUDP, true
-	case corev1.ProtocolTCP, "":
-	default:
-		return "", false
-	}
-	if p.AppProtocol != nil && *p.AppProtocol != "" {
-		return protocolNamed(*p.AppProtocol), true
-	}
-	if strings.HasPrefix(p.Name, "grpc-web") {
-		return model.ProtocolHTTP, true
+// '-', else TCP. TLS of the application's own (https, wss) is opaque and so TCP.
+func protocolOf(p corev1.ServicePort) model.Protocol {
+	switch transport := transportOf(p.Protocol); {
+	case transport != model.ProtocolTCP:
+		return transport
+	case p.AppProtocol != nil && *p.AppProtocol != "":
+		return protocolNamed(*p.AppProtocol)
+	case strings.HasPrefix(p.Name, "grpc-web"):
+		return model.ProtocolHTTP
 	}
 	prefix, _, _ := strings.Cut(p.Name, "-")
-	return protocolNamed(prefix), true
+	return protocolNamed(prefix)
+}
+
+// transportOf reads Kubernetes' name of a transport; the empty name is TCP.
+func transportOf(p corev1.Protocol) model.Protocol {
+	switch p {
+	case corev1.ProtocolUDP:
+		return model.ProtocolUDP
+	case corev1.ProtocolSCTP:
+		return model.ProtocolSCTP
+	default:
+		return model.ProtocolTCP
+	}
 }
 
 func protocolNamed(name string) model.Protocol {

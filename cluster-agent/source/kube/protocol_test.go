@@ -32,15 +32,14 @@ func TestProtocolIsDeclaredThenNamed(t *testing.T) {
 		{"TCP", "", "httpx", "tcp"},
 		{"TCP", "", "", "tcp"},
 		{"UDP", "http", "http", "udp"},
-		{"SCTP", "http", "http", ""},
+		{"SCTP", "http", "http", "sctp"},
 	} {
 		p := corev1.ServicePort{Protocol: c.transport, Name: c.name}
 		if c.app != "" {
 			p.AppProtocol = &c.app
 		}
-		got, ok := protocolOf(p)
-		if got != c.want || ok != (c.want != "") {
-			t.Errorf("%+v is %q, %v", c, got, ok)
+		if got := protocolOf(p); got != c.want {
+			t.Errorf("%+v is %q", c, got)
 		}
 	}
 }
