@@ -66,6 +66,7 @@ var rules = []rule{
 	{path: "cluster-agent/verdict", pure: true, ours: []string{"api/..."}},
 	{path: "cluster-agent/vip", pure: true, ours: []string{"api/model"}},
 	{path: "cluster-agent/dns", pure: true, ours: []string{"api/model"}},
+	{path: "cluster-agent/dns/serve", ours: []string{"api/model", "cluster-agent/dns", "internal/..."}},
 
 	// internal is leaf code without domain words.
 	{path: "internal/..."},
