@@ -152,7 +152,7 @@ func lasts(args []string) bool {
 		return false
 	}
 	switch cmd.CommandPath() {
-	case "hanse server", "hanse agent", "hanse proxy", "hanse wait":
+	case "hanse server", "hanse agent", "hanse proxy", "hanse dns", "hanse wait":
 		return true
 	case "hanse join":
 		return strings.Contains(strings.Join(rest, " "), "--run")

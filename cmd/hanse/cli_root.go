@@ -18,6 +18,7 @@ The same binary plays every role:
   hanse server    a federation node: members, trust and policy (Raft), service catalog (gossip), REST API
   hanse agent     one per site: joins outbound with a one-time token, programs the site's Envoys
   hanse proxy     beside every Envoy: keeps the key, checks the workload, starts and drains Envoy
+  hanse dns       in a Kubernetes cluster: answers for clusterset.local
   hanse ...       the command line of operators
 
 Every flag can also be given as an environment variable (--data-dir is HANSE_DATA_DIR) or as a key of a YAML file (--config FILE). Flags
@@ -78,7 +79,7 @@ func addCommands(root *cobra.Command, opts *operatorOptions) {
 		}
 		root.AddCommand(commands...)
 	}
-	add(groupRole, newInitCommand(), newJoinCommand(), newServerCommand(), newAgentCommand(), newProxyCommand())
+	add(groupRole, newInitCommand(), newJoinCommand(), newServerCommand(), newAgentCommand(), newProxyCommand(), newDNSCommand())
 	root.AddCommand(newOperatorCommands(opts)...)
 	add(groupSite, newTrustCommand(), newGatewayCommand())
 	add(groupOwn, newCompletionCommand())
