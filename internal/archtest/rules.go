@@ -58,6 +58,7 @@ var rules = []rule{
 	{path: "cluster-agent/source", ours: []string{"api/..."}},
 	{path: "cluster-agent/source/vm", ours: []string{"api/...", "cluster-agent/source", "internal/..."}},
 	{path: "cluster-agent/mcs", pure: true, ours: []string{"api/model"}},
+	{path: "cluster-agent/mcs/apply", ours: []string{"api/model", "cluster-agent/mcs", "internal/..."}},
 	{path: "cluster-agent/source/kube", ours: []string{"api/...", "cluster-agent/source", "cluster-agent/mcs", "internal/..."}},
 	{path: "cluster-agent/export", pure: true, ours: []string{"api/..."}},
 	{path: "cluster-agent/tenure", pure: true, ours: []string{"api/model"}},
