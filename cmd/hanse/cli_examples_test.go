@@ -96,6 +96,8 @@ func (s *session) prepare() {
 	write("operator.token", operator)
 	write(filepath.Join(s.home, "production.token"), operator)
 	write("eu.token", s.text(model.TokenCluster))
+	write("eu.kubeconfig", "{apiVersion: v1, kind: Config, current-context: c, clusters: [{name: c, cluster: {server: 'http://127.0.0.1:1'}}], "+
+		"users: [{name: u}], contexts: [{name: c, context: {cluster: c, user: u}}]}")
 	alice := newPeer(s.t, "alice", 1)
 	key, err := x509.MarshalPKCS8PrivateKey(alice.authority.Signer())
 	if err != nil {

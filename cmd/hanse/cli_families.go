@@ -25,6 +25,8 @@ func newClusterCommand(opts *operatorOptions) *cobra.Command {
 	cmd.AddCommand(
 		listCommand(opts, "clusters", "List the member clusters", "  hanse cluster list\n  hanse cluster list --watch"),
 		newClusterRemoveCommand(opts),
+		newClusterJoinCommand(opts),
+		newClusterLeaveCommand(opts),
 	)
 	return cmd
 }

@@ -3,6 +3,7 @@ package helm
 
 import (
 	"embed"
+	"errors"
 	"fmt"
 	"io/fs"
 	"path"
@@ -30,6 +31,9 @@ const folder = "hanse"
 //
 //go:embed all:hanse
 var files embed.FS
+
+// ErrValues is what an error is when the values are not as the chart's schema wants them.
+var ErrValues = errors.New("these values do not fit the chart")
 
 // Options are what a rendering depends on besides the chart.
 type Options struct {
@@ -62,7 +66,7 @@ func Render(o Options) ([]*unstructured.Unstructured, error) {
 	release := chartutil.ReleaseOptions{Name: Release, Namespace: Namespace, Revision: 1, IsInstall: true}
 	values, err := chartutil.ToRenderValues(c, o.Values, release, &capabilities)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", ErrValues, err)
 	}
 	if o.Manager != "" {
 		values["Release"].(map[string]any)["Service"] = o.Manager

@@ -73,6 +73,8 @@ var rules = []rule{
 	{path: "internal/..."},
 	// cmd alone knows everything; the demo and the suites use the binary as its users do.
 	{path: "cmd/...", ours: []string{"..."}},
+	{path: "deploy/helm"},
+	{path: "deploy/install", ours: []string{"deploy/helm"}},
 	{path: "deploy/...", ours: []string{"..."}},
 	{path: "e2e/...", ours: []string{"..."}},
 }
@@ -88,7 +90,7 @@ var exclusive = map[string][]string{
 	"github.com/vishvananda/netlink":  {"e2e/wan"},
 	"helm.sh/helm":                    {"deploy/helm"},
 	// Kubernetes' client is heavy, and what it does is a shell's work.
-	"k8s.io/client-go":               {"cluster-agent/source/kube", "cluster-agent/mcs/apply", "cluster-agent/dns/serve", "cmd/hanse", "e2e/kube"},
+	"k8s.io/client-go":               {"cluster-agent/source/kube", "deploy/install", "cluster-agent/mcs/apply", "cluster-agent/dns/serve", "cmd/hanse", "e2e/kube"},
 	"sigs.k8s.io/mcs-api/pkg/client": {"cluster-agent/source/kube", "cluster-agent/mcs/apply", "cluster-agent/dns/serve", "cmd/hanse", "e2e/kube"},
 	"github.com/miekg/dns":           {"cluster-agent/dns", "cmd/hanse", "e2e"},
 	"github.com/vishvananda/netns":   {"e2e/wan"},
