@@ -20,7 +20,7 @@ import (
 
 // clusterJoin is what "hanse cluster join" is told.
 type clusterJoin struct {
-	kube                kubeOptions
+	kube                kubeTarget
 	name, region        string
 	token               string
 	export, agentServer []string

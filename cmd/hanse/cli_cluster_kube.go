@@ -21,16 +21,16 @@ import (
 	"github.com/hanse-mesh/hanse/internal/clock"
 )
 
-// kubeOptions say which Kubernetes cluster a command is about, and as whom it goes there.
-type kubeOptions struct{ file, context string }
+// kubeTarget says which Kubernetes cluster a command is about, and as whom it goes there.
+type kubeTarget struct{ file, context string }
 
-func (o *kubeOptions) bind(cmd *cobra.Command) {
+func (o *kubeTarget) bind(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&o.file, "kubeconfig", "", "kubeconfig of the cluster (default: $KUBECONFIG, or ~/.kube/config)")
 	cmd.Flags().StringVar(&o.context, "kube-context", "", "context of the kubeconfig (default: its current one)")
 }
 
 // installer talks to the cluster that the options name, and tells what it does on the command's standard error.
-func (o *kubeOptions) installer(cmd *cobra.Command) (*install.Installer, error) {
+func (o *kubeTarget) installer(cmd *cobra.Command) (*install.Installer, error) {
 	config, err := o.config()
 	if err != nil {
 		return nil, err
@@ -47,7 +47,7 @@ func (o *kubeOptions) installer(cmd *cobra.Command) (*install.Installer, error) 
 	return install.New(install.Config{Objects: objects, Cluster: cluster, Clock: clock.Real{}, Say: say}), nil
 }
 
-func (o *kubeOptions) config() (*rest.Config, error) {
+func (o *kubeTarget) config() (*rest.Config, error) {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	rules.ExplicitPath = o.file
 	overrides := &clientcmd.ConfigOverrides{CurrentContext: o.context}

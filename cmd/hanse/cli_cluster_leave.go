@@ -17,7 +17,7 @@ import (
 
 // clusterLeave is what "hanse cluster leave" is told.
 type clusterLeave struct {
-	kube                      kubeOptions
+	kube                      kubeTarget
 	name                      string
 	wait                      time.Duration
 	yes, dryRun, removeMember bool
