@@ -19,6 +19,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/hanse-mesh/hanse/api/model"
 )
@@ -150,9 +151,19 @@ func xdsServer(socket string) (*clusterv3.Cluster, error) {
 	}, nil
 }
 
-// runtimeLayers has one layer, which the proxy changes by the admin interface: it says at once that the workload is not ready.
+// mixedProtocols lets one cluster have hosts with which the protocol is negotiated and others that are spoken to in the clear, with HTTP/1.1:
+// Envoy refuses such a cluster unless it is told that this is meant.
+const mixedProtocols = "config.do_not_validate_alpn_support"
+
+// runtimeLayers has a layer that never changes, and one that the proxy changes by the admin interface: it says at once that the workload is
+// not ready.
 func runtimeLayers() *bootstrapv3.LayeredRuntime {
 	return &bootstrapv3.LayeredRuntime{Layers: []*bootstrapv3.RuntimeLayer{{
+		Name: "static",
+		LayerSpecifier: &bootstrapv3.RuntimeLayer_StaticLayer{StaticLayer: &structpb.Struct{Fields: map[string]*structpb.Value{
+			mixedProtocols: structpb.NewNumberValue(100),
+		}}},
+	}, {
 		Name:           "admin",
 		LayerSpecifier: &bootstrapv3.RuntimeLayer_AdminLayer_{AdminLayer: &bootstrapv3.RuntimeLayer_AdminLayer{}},
 	}}}

@@ -13,9 +13,14 @@ import (
 type address struct {
 	host string
 	port uint16
+	udp  bool
 }
 
+// String is host:port, and "/udp" after it for UDP.
 func (a address) String() string {
+	if a.udp {
+		return address{host: a.host, port: a.port}.String() + "/udp"
+	}
 	if strings.Contains(a.host, ":") {
 		return "[" + a.host + "]:" + strconv.Itoa(int(a.port))
 	}
@@ -23,10 +28,16 @@ func (a address) String() string {
 }
 
 func (a address) proto() *corev3.Address {
-	return &corev3.Address{Address: &corev3.Address_SocketAddress{SocketAddress: &corev3.SocketAddress{
+	s := &corev3.SocketAddress{
 		Address:       a.host,
 		PortSpecifier: &corev3.SocketAddress_PortValue{PortValue: uint32(a.port)},
-	}}}
+		// Who listens on every IPv6 address means every address.
+		Ipv4Compat: a.host == "::",
+	}
+	if a.udp {
+		s.Protocol = corev3.SocketAddress_UDP
+	}
+	return &corev3.Address{Address: &corev3.Address_SocketAddress{SocketAddress: s}}
 }
 
 func (a address) isIP() bool {

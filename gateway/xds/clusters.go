@@ -41,20 +41,22 @@ func (b *builder) offer(sp *snapshot.ServicePort, from model.Locality) bool {
 	}
 	subject := "service " + sp.Service.String()
 	b.offered[sp.SNI] = false
-	if len(sp.Identities) == 0 {
+	if len(sp.Identities)+len(sp.Terminators) == 0 && !sp.Plain {
 		b.problem(subject, "no server identity is known for %s: whoever answers could not be verified", sp.SNI)
 		return false
 	}
-	trust, ok := b.trustOf(domainsOf(sp.Identities))
-	if !ok {
+	kinds := b.kindsOf(sp)
+	if kinds.missing {
 		b.problem(subject, "no trust bundle is known of the domains that serve %s", sp.SNI)
+	}
+	if kinds.none() {
 		return false
 	}
 	local, _ := sp.For(from)
-	cluster := b.part(sp.ConfigDigest+"/cluster|"+trust, func() *Resource { return serviceCluster(sp, trust) })
+	cluster := b.part(sp.ConfigDigest+"/cluster|"+kinds.key(), func() *Resource { return serviceCluster(sp, kinds) })
 	b.add(ClusterType, cluster)
-	b.add(EndpointType, b.part(sp.Digest+"/endpoints|"+trust+"|"+from.String(), func() *Resource {
-		return assignmentResource(sp.SNI, cluster.Version, local.Assignment, b.checkedAs(sp))
+	b.add(EndpointType, b.part(sp.Digest+"/endpoints|"+kinds.key()+"|"+from.String(), func() *Resource {
+		return assignmentResource(sp.SNI, cluster.Version, kinds.of(local.Assignment), b.checkedAs(sp))
 	}))
 	b.offered[sp.SNI] = true
 	return true

@@ -10,7 +10,8 @@ import (
 )
 
 // assignmentResource is a service port's endpoints for the callers of one locality. An assignment without any is a resource too: a
-// cluster whose endpoints never come would hold up all others. name, which may be nil, gives each endpoint its host name.
+// cluster whose endpoints never come would hold up all others. name, which may be nil, gives each endpoint its host
+// name; who has none is not checked.
 func assignmentResource(sni, clusterVersion string, a route.Assignment, name func(model.ClusterName, route.Endpoint) string) *Resource {
 	out := &endpointv3.ClusterLoadAssignment{ClusterName: sni}
 	for i, priority := range a.Priorities {
@@ -39,9 +40,13 @@ func passthroughEndpoints(p *snapshot.Passthrough, clusterVersion string) *Resou
 }
 
 func named(list []*endpointv3.LbEndpoint, g route.Group, name func(model.ClusterName, route.Endpoint) string) []*endpointv3.LbEndpoint {
-	if name != nil {
-		for i, e := range g.Endpoints {
-			list[i].GetEndpoint().Hostname = name(g.Cluster, e)
+	if name == nil {
+		return list
+	}
+	for i, e := range g.Endpoints {
+		at := list[i].GetEndpoint()
+		if at.Hostname = name(g.Cluster, e); at.GetHostname() == "" {
+			at.HealthCheckConfig = &endpointv3.Endpoint_HealthCheckConfig{DisableActiveHealthCheck: true}
 		}
 	}
 	return list
@@ -60,6 +65,7 @@ func lbEndpoints(list []route.Endpoint) []*endpointv3.LbEndpoint {
 			}},
 			HealthStatus:        health,
 			LoadBalancingWeight: u32(max(1, e.Weight)),
+			Metadata:            spokenTo(e.Via),
 		})
 	}
 	return out

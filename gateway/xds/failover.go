@@ -39,44 +39,96 @@ const (
 	// standby has the next connection made while the present one still has requests left: a handshake takes two round trips, or longer
 	// where packets are lost.
 	standby = 3
+	// affinityPlaces is the size of the table that leads client addresses to endpoints, a prime number.
+	affinityPlaces = 4093
 )
 
 // serviceCluster reaches a service port in this cluster and others, by the rules that make failover hold: a dead host is noticed within
 // some two seconds by HTTP/2 pings or by what it does not acknowledge, and within three by a check of TCP hosts; it is put aside for its own
 // failures only, never for what applications answer; and when all hosts look bad traffic goes on.
-func serviceCluster(sp *snapshot.ServicePort, trust string) *Resource {
+func serviceCluster(sp *snapshot.ServicePort, k kinds) *Resource {
 	c := remoteCluster(sp.SNI, callFailures, connectTimeout)
-	c.CommonLbConfig.LocalityConfigSpecifier = &clusterv3.Cluster_CommonLbConfig_LocalityWeightedLbConfig_{
-		LocalityWeightedLbConfig: &clusterv3.Cluster_CommonLbConfig_LocalityWeightedLbConfig{},
+	c.CommonLbConfig.LocalityConfigSpecifier = byLocality()
+	if sp.Affinity {
+		// A few thousand places are enough for the endpoints of one service, and a table of each worker for each service costs memory.
+		c.LbPolicy = clusterv3.Cluster_MAGLEV
+		c.LbConfig = &clusterv3.Cluster_MaglevLbConfig_{MaglevLbConfig: &clusterv3.Cluster_MaglevLbConfig{TableSize: wrapperspb.UInt64(affinityPlaces)}}
 	}
-	if UpstreamHTTP2(sp.Port.Protocol) {
-		multiplexed(c, sp, trust)
+	if k.multiplexed(sp) {
+		multiplexed(c, sp, k)
 	} else {
-		sessions(c, sp, trust)
+		sessions(c, sp, k)
 	}
 	return resource(sp.SNI, c)
 }
 
+// byLocality has the weights of groups count.
+func byLocality() *clusterv3.Cluster_CommonLbConfig_LocalityWeightedLbConfig_ {
+	return &clusterv3.Cluster_CommonLbConfig_LocalityWeightedLbConfig_{
+		LocalityWeightedLbConfig: &clusterv3.Cluster_CommonLbConfig_LocalityWeightedLbConfig{},
+	}
+}
+
 // multiplexed carries calls on HTTP/2 connections.
-func multiplexed(c *clusterv3.Cluster, sp *snapshot.ServicePort, trust string) {
-	c.TransportSocket = clientTLS(sp.SNI, sp.Identities, trust, "h2")
+func multiplexed(c *clusterv3.Cluster, sp *snapshot.ServicePort, k kinds) {
+	k.sockets(c, sp, "h2")
+	c.UpstreamBindConfig = &corev3.BindConfig{SocketOptions: []*corev3.SocketOption{userTimeout(silence)}}
+	if sp.Plain && sp.Port.Protocol != model.ProtocolUDP {
+		beside(c, sp, k)
+		return
+	}
 	c.TypedExtensionProtocolOptions = httpOptions(&upstreamhttpv3.HttpProtocolOptions{
 		CommonHttpProtocolOptions: &corev3.HttpProtocolOptions{MaxRequestsPerConnection: u32(requestsPerConnection)},
-		UpstreamProtocolOptions: explicitHTTP2(&corev3.Http2ProtocolOptions{
-			ConnectionKeepalive: &corev3.KeepaliveSettings{Interval: duration(pingInterval), Timeout: duration(pingPatience)},
-		}),
+		UpstreamProtocolOptions:   explicitHTTP2(pinged()),
 	})
 	c.PreconnectPolicy = &clusterv3.Cluster_PreconnectPolicy{PerUpstreamPreconnectRatio: wrapperspb.Double(standby)}
-	c.UpstreamBindConfig = &corev3.BindConfig{SocketOptions: []*corev3.SocketOption{userTimeout(silence)}}
+}
+
+func pinged() *corev3.Http2ProtocolOptions {
+	return &corev3.Http2ProtocolOptions{
+		ConnectionKeepalive: &corev3.KeepaliveSettings{Interval: duration(pingInterval), Timeout: duration(pingPatience)},
+	}
+}
+
+// beside carries calls also to workloads that have no Envoy, which speak the port's own protocol and know nothing of the rules between Envoys.
+//
+// HTTP/1.1 applications are told from Envoys by what the connection negotiates. HTTP/2 applications end connections that are pinged more
+// often than they like (gRPC: every five minutes), so nobody is; gateways are checked instead. No connection is kept ready: applications
+// would get three for each call.
+func beside(c *clusterv3.Cluster, sp *snapshot.ServicePort, k kinds) {
+	options := &upstreamhttpv3.HttpProtocolOptions{CommonHttpProtocolOptions: &corev3.HttpProtocolOptions{
+		MaxRequestsPerConnection: u32(requestsPerConnection), IdleTimeout: duration(appIdleTimeout),
+	}}
+	switch {
+	case sp.Port.Protocol != model.ProtocolHTTP:
+		options.UpstreamProtocolOptions = explicitHTTP2(&corev3.Http2ProtocolOptions{})
+		if k.check != "" {
+			checked(c, sp.SNI, k.check)
+		}
+	case k.check == "":
+		options.UpstreamProtocolOptions = explicitHTTP1()
+	default:
+		options.UpstreamProtocolOptions = &upstreamhttpv3.HttpProtocolOptions_AutoConfig{AutoConfig: &upstreamhttpv3.HttpProtocolOptions_AutoHttpConfig{
+			Http2ProtocolOptions: pinged(),
+		}}
+	}
+	c.TypedExtensionProtocolOptions = httpOptions(options)
+}
+
+// checked has hosts checked, and ends what is open to those that fail.
+func checked(c *clusterv3.Cluster, sni, trust string) {
+	c.TransportSocketMatches = append(checkContext(sni, trust), c.GetTransportSocketMatches()...)
+	c.HealthChecks = []*corev3.HealthCheck{check(checkTimeout)}
+	c.CloseConnectionsOnHostHealthFailure = true
 }
 
 // sessions carries each session on a TCP connection of its own, and ends those of a host that fails: to put a host aside closes its
 // sessions too, so it takes more than a few attempts that fail in a row, which are seen where packets are lost as well.
-func sessions(c *clusterv3.Cluster, sp *snapshot.ServicePort, trust string) {
-	c.TransportSocket = clientTLS(sp.SNI, sp.Identities, trust)
-	c.TransportSocketMatches = checkContext(sp.SNI, trust)
-	c.HealthChecks = []*corev3.HealthCheck{check(checkTimeout)}
-	c.CloseConnectionsOnHostHealthFailure = true
+func sessions(c *clusterv3.Cluster, sp *snapshot.ServicePort, k kinds) {
+	k.sockets(c, sp)
+	if k.check != "" {
+		checked(c, sp.SNI, k.check)
+	}
 	c.OutlierDetection = ejection(sessionFailures)
 }
 
@@ -89,17 +141,24 @@ func userTimeout(d time.Duration) *corev3.SocketOption {
 	}
 }
 
-// checkedAs names the endpoints of a service port of sessions, which are checked: each by its own name, since a check that a gateway passed
-// on would judge it by one of its workloads. It is nil for other ports.
+// checkedAs names the endpoints of a service port that are checked: each by its own name, since a check that a gateway passed on would judge
+// it by one of its workloads. Of HTTP ports those are gateways, as workloads' Envoys answer checks only where they serve sessions; it is nil
+// where nobody is checked.
 func (b *builder) checkedAs(sp *snapshot.ServicePort) func(model.ClusterName, route.Endpoint) string {
-	if UpstreamHTTP2(sp.Port.Protocol) {
+	p := sp.Port.Protocol
+	calls := p.IsHTTP() || p == model.ProtocolUDP
+	if calls && (!sp.Plain || p == model.ProtocolHTTP || p == model.ProtocolUDP) {
 		return nil
 	}
 	return func(cluster model.ClusterName, e route.Endpoint) string {
-		if e.Gateway {
+		switch {
+		case e.Gateway:
 			return model.GatewaySNI(cluster, b.s.Federation)
+		case calls || e.Via == route.ViaPlain:
+			return ""
+		default:
+			return model.EnvoySNI(cluster, b.s.Federation)
 		}
-		return model.EnvoySNI(cluster, b.s.Federation)
 	}
 }
 

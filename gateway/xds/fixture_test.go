@@ -68,12 +68,17 @@ func seal(s *snapshot.Snapshot) *snapshot.Snapshot {
 		p.Digest = ""
 		p.Digest = of(p)
 	}
+	for _, p := range s.Terminated {
+		p.Digest = ""
+		p.Digest = of(p)
+	}
 	if s.Trust != nil {
 		s.Trust.Digest = ""
 		s.Trust.Digest = of(s.Trust)
 	}
 	slices.SortFunc(s.Services, func(a, b *snapshot.ServicePort) int { return cmp.Compare(a.SNI, b.SNI) })
 	slices.SortFunc(s.Workloads, func(a, b *snapshot.Workload) int { return cmp.Compare(a.ID, b.ID) })
+	slices.SortFunc(s.Terminated, func(a, b *snapshot.Terminated) int { return cmp.Compare(a.SNI, b.SNI) })
 	slices.SortFunc(s.Passthrough, func(a, b *snapshot.Passthrough) int { return cmp.Compare(a.SNI, b.SNI) })
 	s.Digest = ""
 	s.Digest = of(s)
@@ -122,6 +127,35 @@ func example() *snapshot.Snapshot {
 			{TrustDomain: "beta.acme", Roots: [][]byte{[]byte("beta root"), []byte("beta's next root")}},
 		}},
 	})
+}
+
+// plainExample is a cluster "alpha" whose workloads have no Envoy: an egress gateway, and a gateway that answers for them.
+func plainExample() *snapshot.Snapshot {
+	s := example()
+	egress, gateway := *workload(s, "web-1"), *workload(s, "gateway-1")
+	egress.ID, egress.Calls, egress.Egress = "egress-1", nil, &model.WorkloadEgress{Bind: "::"}
+	s.Workloads = []*snapshot.Workload{&egress, &gateway}
+	s.Services, s.Passthrough = nil, nil
+	for i, port := range []model.Port{
+		httpPort(80), {Name: "grpc", Number: 9090, Protocol: model.ProtocolGRPC}, tcpPort(5432), {Name: "dns", Number: 53, Protocol: model.ProtocolUDP},
+	} {
+		pod, far := endpoint("10.1.0.5", 3000), endpoint("192.0.2.7", 8443)
+		pod.Via, far.Via, far.Gateway = route.ViaPlain, route.ViaTerminated, true
+		sp := served(payments, port, []string{"spiffe://alpha.acme/ns/shop/sa/payments"}, one(group("alpha", "eu", pod, endpoint("10.1.0.6", 15006))), one(group("beta", "us", far)))
+		sp.Terminators, sp.Plain, sp.EgressPort = []string{"spiffe://beta.acme/ns/hanse-system/sa/gateway"}, true, uint16(20000+i)
+		sp.Affinity = i != 1
+		if port.Protocol == model.ProtocolUDP {
+			sp.SNI, sp.Identities = model.TerminatedSNI(payments, port), nil
+		}
+		s.Services = append(s.Services, sp)
+		s.Terminated = append(s.Terminated, &snapshot.Terminated{
+			SNI: model.TerminatedSNI(payments, port), Protocol: port.Protocol, Callers: []string{"alpha.acme", "beta.acme"}, Endpoints: []route.Endpoint{pod},
+		})
+	}
+	tunnelled := served(ledger, model.Port{Number: 53, Protocol: model.ProtocolUDP}, nil, s.Services[3].Assignments[0].Assignment.Priorities[1])
+	tunnelled.SNI, tunnelled.Terminators, tunnelled.EgressPort = model.TerminatedSNI(ledger, tunnelled.Port), s.Services[3].Terminators, 20009
+	s.Services = append(s.Services, tunnelled)
+	return seal(s)
 }
 
 func generate(t *testing.T, s *snapshot.Snapshot, workload string) Resources {

@@ -22,8 +22,8 @@ const (
 	gatewayRefusal = 100 * time.Millisecond
 )
 
-// gateway adds what an east-west gateway passes on. It terminates nothing but its own name, which probes dial, and refuses every SNI
-// that is not exported.
+// gateway adds what an east-west gateway passes on, and what it answers for: its own name, which probes dial, and workloads without an Envoy.
+// It refuses every SNI that is not exported.
 func (b *builder) gateway(w *snapshot.Workload) {
 	at, err := parseBind(w.Gateway.Bind)
 	if err != nil {
@@ -38,6 +38,12 @@ func (b *builder) gateway(w *snapshot.Workload) {
 	} else {
 		b.problem("gateway", "no trust bundle is known: probes of %s are refused", own)
 	}
+	var answered []func() *listenerv3.FilterChain
+	for _, t := range b.s.Terminated {
+		if chain, key, ok := b.terminate(t); ok {
+			answered, parts = append(answered, chain), append(parts, key)
+		}
+	}
 	for _, p := range b.s.Passthrough {
 		cluster := b.part(p.Digest+"/passthrough|"+trust, func() *Resource { return b.passthroughCluster(p, trust) })
 		b.add(ClusterType, cluster)
@@ -51,6 +57,9 @@ func (b *builder) gateway(w *snapshot.Workload) {
 		}
 		for _, p := range b.s.Passthrough {
 			chains = append(chains, passthroughChain(p.SNI))
+		}
+		for _, chain := range answered {
+			chains = append(chains, chain())
 		}
 		l := tlsListener("gateway", at, chains)
 		l.PerConnectionBufferLimitBytes = u32(gatewayBuffer)

@@ -17,9 +17,12 @@ func Generate(s *snapshot.Snapshot, t Target, m Memo) (Resources, []Problem) {
 		return nil, []Problem{{Subject: "workload " + t.Workload, Reason: "is not registered at this site"}}
 	}
 	b := newBuilder(s, m)
-	if w.Gateway != nil {
+	switch {
+	case w.Gateway != nil:
 		b.gateway(w)
-	} else {
+	case w.Egress != nil:
+		b.egress(w)
+	default:
 		b.outbound(w)
 		b.inbound(w)
 	}

@@ -52,6 +52,8 @@ func TestGolden(t *testing.T) {
 		{"upstreams", "web-1", example()},
 		{"open", "open-1", example()},
 		{"gateway", "gateway-1", example()},
+		{"egress", "egress-1", plainExample()},
+		{"terminating", "gateway-1", plainExample()},
 		{"empty", "web-1", empty},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -114,6 +116,16 @@ func TestProblems(t *testing.T) {
 		{"inbound address is a name", "payments-1", "not an address", func(s *snapshot.Snapshot) { workload(s, "payments-1").Address = "here" }},
 		{"no inbound port", "payments-1", "not an address", func(s *snapshot.Snapshot) { workload(s, "payments-1").InboundPort = 0 }},
 		{"target without a port", "payments-1", "has no port", func(s *snapshot.Snapshot) { workload(s, "payments-1").Ports[0].Target = "app" }},
+		{"egress bind", "egress-1", "not an IP address", func(s *snapshot.Snapshot) { *s = *plainExample(); workload(s, "egress-1").Egress.Bind = "eth0" }},
+		{"no bundle of those that answer", "egress-1", "no trust bundle", func(s *snapshot.Snapshot) { *s = *plainExample(); s.Trust.Bundles = s.Trust.Bundles[:1] }},
+		{"nobody may call what is answered for", "gateway-1", "no trust bundle", func(s *snapshot.Snapshot) {
+			*s = *plainExample()
+			s.Terminated[0].Callers = nil
+			s.Terminated[1].Callers = nil
+			s.Terminated[2].Callers = nil
+			s.Terminated[3].Callers = nil
+		}},
+		{"egress port twice", "egress-1", "is taken by listener", func(s *snapshot.Snapshot) { *s = *plainExample(); s.Services[1].EgressPort = s.Services[0].EgressPort }},
 		{"gateway bind", "gateway-1", "no valid port", func(s *snapshot.Snapshot) { workload(s, "gateway-1").Gateway.Bind = "0.0.0.0:x" }},
 	} {
 		t.Run(c.name, func(t *testing.T) {

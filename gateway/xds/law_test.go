@@ -5,12 +5,16 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	tcpproxyv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/tcp_proxy/v3"
+	udpproxyv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/udp/udp_proxy/v3"
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -51,6 +55,8 @@ func references(t failer, m proto.Message, found map[string][]string) {
 	case *routev3.RouteAction:
 		found[ClusterType] = append(found[ClusterType], m.GetCluster())
 	case *tcpproxyv3.TcpProxy:
+		found[ClusterType] = append(found[ClusterType], m.GetCluster())
+	case *udpproxyv3.Route:
 		found[ClusterType] = append(found[ClusterType], m.GetCluster())
 	}
 	m.ProtoReflect().Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
@@ -103,6 +109,65 @@ func checkReferences(t failer, r Resources) {
 	}
 }
 
+// checkClear verifies that nobody is spoken to in the clear but workloads that have no Envoy, and nobody by a context of another kind.
+func checkClear(t failer, s *snapshot.Snapshot, r Resources) {
+	t.Helper()
+	vias := map[string]route.Via{}
+	for _, sp := range s.Services {
+		for _, p := range sp.Assignments[0].Assignment.Priorities {
+			for _, e := range p.Groups[0].Endpoints {
+				vias[address{host: e.Address, port: e.Port}.String()] = e.Via
+			}
+		}
+	}
+	clusters := map[string]*clusterv3.Cluster{}
+	for _, c := range r[ClusterType] {
+		m, err := c.Body.UnmarshalNew()
+		if err != nil {
+			t.Fatalf("%v", err)
+		}
+		clusters[c.Name] = m.(*clusterv3.Cluster)
+	}
+	for _, one := range r[EndpointType] {
+		m, err := one.Body.UnmarshalNew()
+		if err != nil {
+			t.Fatalf("%v", err)
+		}
+		for _, l := range m.(*endpointv3.ClusterLoadAssignment).GetEndpoints() {
+			for _, e := range l.GetLbEndpoints() {
+				at := e.GetEndpoint().GetAddress().GetSocketAddress()
+				via := vias[address{host: at.GetAddress(), port: uint16(at.GetPortValue())}.String()]
+				if socket := socketOf(clusters[one.Name], e); socket == nil && via != route.ViaPlain || socket != nil && !speaks(t, socket, via) {
+					t.Fatalf("%s: %s, which is reached %q, is spoken to by %v", one.Name, at, via, socket)
+				}
+			}
+		}
+	}
+}
+
+// socketOf is the socket that Envoy picks for calls to an endpoint; nil is in the clear.
+func socketOf(c *clusterv3.Cluster, e *endpointv3.LbEndpoint) *corev3.TransportSocket {
+	mark := e.GetMetadata().GetFilterMetadata()["envoy.transport_socket_match"]
+	for _, m := range c.GetTransportSocketMatches() {
+		if mark != nil && proto.Equal(mark, m.GetMatch()) {
+			return m.GetTransportSocket()
+		}
+	}
+	return c.GetTransportSocket()
+}
+
+func speaks(t failer, socket *corev3.TransportSocket, via route.Via) bool {
+	config, err := socket.GetTypedConfig().UnmarshalNew()
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	context, tls := config.(*tlsv3.UpstreamTlsContext)
+	if !tls {
+		return via == route.ViaPlain
+	}
+	return strings.HasPrefix(context.GetSni(), map[route.Via]string{route.ViaEnvoy: "p.", route.ViaTerminated: "t.", route.ViaPlain: "none"}[via])
+}
+
 type mapMemo map[string]*Resource
 
 func (m mapMemo) Get(key string) (*Resource, bool) { r, ok := m[key]; return r, ok }
@@ -116,7 +181,7 @@ func drawSnapshot(t *rapid.T) *snapshot.Snapshot {
 	some := func(label string) []string {
 		return slices.DeleteFunc(slices.Clone(domains), func(string) bool { return rapid.Bool().Draw(t, label) })
 	}
-	protocols := rapid.SampledFrom([]model.Protocol{model.ProtocolHTTP, model.ProtocolHTTP2, model.ProtocolGRPC, model.ProtocolTCP})
+	protocols := rapid.SampledFrom([]model.Protocol{model.ProtocolHTTP, model.ProtocolHTTP2, model.ProtocolGRPC, model.ProtocolTCP, model.ProtocolUDP})
 	s := &snapshot.Snapshot{Federation: "acme", Cluster: "alpha", TrustDomain: domains[0], Trust: &snapshot.Trust{}}
 	for _, d := range some("trusted") {
 		s.Trust.Bundles = append(s.Trust.Bundles, model.Bundle{TrustDomain: d, Roots: [][]byte{[]byte(d)}})
@@ -128,8 +193,18 @@ func drawSnapshot(t *rapid.T) *snapshot.Snapshot {
 		for _, d := range some("serves") {
 			sp.Identities = append(sp.Identities, model.WorkloadID(d, "n", sp.Service.Name))
 		}
-		if rapid.Bool().Draw(t, "placed") {
-			sp.Assignments[0].Assignment.Priorities = []route.Priority{one(group("beta", "us", endpoint("192.0.2.1", uint16(i+1))))}
+		for _, d := range some("answers") {
+			sp.Terminators = append(sp.Terminators, model.WorkloadID(d, model.SystemNamespace, model.GatewayServiceAccount))
+		}
+		sp.Plain, sp.Affinity = rapid.Bool().Draw(t, "plain"), rapid.Bool().Draw(t, "affinity")
+		sp.EgressPort = rapid.SampledFrom([]uint16{0, 20001, 20002, 20003}).Draw(t, "egress port")
+		if port.Protocol == model.ProtocolUDP {
+			sp.SNI, sp.Identities = model.TerminatedSNI(sp.Service, port), nil
+		}
+		for j, via := range rapid.SliceOfN(rapid.SampledFrom([]route.Via{route.ViaEnvoy, route.ViaTerminated, route.ViaPlain}), 0, 3).Draw(t, "placed") {
+			e := endpoint("192.0.2.1", uint16(10*i+j+1))
+			e.Via, e.Gateway = via, via == route.ViaTerminated
+			sp.Assignments[0].Assignment.Priorities = append(sp.Assignments[0].Assignment.Priorities, one(group("beta", "us", e)))
 		}
 		if rapid.Bool().Draw(t, "vip") {
 			sp.VIP = netip.AddrFrom4([4]byte{127, 64, 0, byte(i)})
@@ -138,7 +213,8 @@ func drawSnapshot(t *rapid.T) *snapshot.Snapshot {
 		if rapid.Bool().Draw(t, "called") {
 			calls = append(calls, snapshot.Call{Bind: fmt.Sprint("127.0.0.1:", 9000+rapid.IntRange(0, 3).Draw(t, "bind")), SNI: sp.SNI})
 		}
-		s.Passthrough = append(s.Passthrough, &snapshot.Passthrough{SNI: sp.SNI})
+		s.Passthrough = append(s.Passthrough, &snapshot.Passthrough{SNI: model.PassthroughSNI(sp.Service, port.Number)})
+		s.Terminated = append(s.Terminated, &snapshot.Terminated{SNI: model.TerminatedSNI(sp.Service, port), Protocol: port.Protocol, Callers: some("admitted")})
 	}
 	w := model.Workload{ID: "w", Service: payments, Locality: here, Address: "10.0.0.1", InboundPort: 15006}
 	for i := range rapid.IntRange(0, 3).Draw(t, "ports") {
@@ -150,6 +226,8 @@ func drawSnapshot(t *rapid.T) *snapshot.Snapshot {
 	}
 	if rapid.IntRange(0, 3).Draw(t, "gateway") == 0 {
 		w.Gateway = &model.WorkloadGateway{Bind: ":8443"}
+	} else if rapid.IntRange(0, 2).Draw(t, "egress") == 0 {
+		w.Egress = &model.WorkloadEgress{Bind: rapid.SampledFrom([]string{"::", "10.0.0.1", "here"}).Draw(t, "bind")}
 	}
 	s.Workloads = []*snapshot.Workload{{Workload: w, Callers: some("callers"), Calls: calls}}
 	return seal(s)
@@ -163,6 +241,7 @@ func TestLaws(t *testing.T) {
 		s := drawSnapshot(t)
 		plain, problems := Generate(s, Target{Workload: "w"}, nil)
 		checkReferences(t, plain)
+		checkClear(t, s, plain)
 		for range 2 {
 			memoized, again := Generate(s, Target{Workload: "w"}, memo)
 			if !slices.Equal(problems, again) {

@@ -8,6 +8,7 @@ import (
 	tlsinspectorv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/tls_inspector/v3"
 	tcpproxyv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/tcp_proxy/v3"
 
+	"github.com/hanse-mesh/hanse/api/model"
 	"github.com/hanse-mesh/hanse/gateway/snapshot"
 )
 
@@ -46,7 +47,7 @@ func (b *builder) open(w *snapshot.Workload) {
 	var names []string
 	for _, sp := range b.s.Services {
 		http := w.Open.HTTPBind != "" && sp.Port.Protocol.IsHTTP()
-		if !w.Open.VIPs && !http || !b.offer(sp, w.Locality) {
+		if sp.Port.Protocol == model.ProtocolUDP || !w.Open.VIPs && !http || !b.offer(sp, w.Locality) {
 			continue
 		}
 		if http {
@@ -87,7 +88,7 @@ func (b *builder) virtual(sp *snapshot.ServicePort) {
 
 // callListener offers one service port to local applications.
 func callListener(name string, at address, sp *snapshot.ServicePort) *Resource {
-	stat := "to_" + statName(sp.SNI)
+	stat := egressPrefix + statName(sp.SNI)
 	filter := tcpProxy(stat, sp.SNI)
 	if sp.Port.Protocol.IsHTTP() {
 		m := httpManager(stat)
@@ -137,9 +138,17 @@ func tlsChain(sni string) *listenerv3.FilterChain {
 }
 
 func tcpProxy(stat, cluster string) *listenerv3.Filter {
-	return networkFilter("envoy.filters.network.tcp_proxy", &tcpproxyv3.TcpProxy{
+	return tcpProxyFilter(tcpProxyConfig(stat, cluster))
+}
+
+func tcpProxyConfig(stat, cluster string) *tcpproxyv3.TcpProxy {
+	return &tcpproxyv3.TcpProxy{
 		StatPrefix:         stat,
 		ClusterSpecifier:   &tcpproxyv3.TcpProxy_Cluster{Cluster: cluster},
 		MaxConnectAttempts: u32(5),
-	})
+	}
+}
+
+func tcpProxyFilter(p *tcpproxyv3.TcpProxy) *listenerv3.Filter {
+	return networkFilter("envoy.filters.network.tcp_proxy", p)
 }

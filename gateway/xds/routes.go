@@ -68,8 +68,10 @@ func retryPolicy(on string) *routev3.RetryPolicy {
 		}},
 		HostSelectionRetryMaxAttempts: 5,
 		RetriableHeaders: []*routev3.HeaderMatcher{{
-			Name:                 notReachedHeader,
-			HeaderMatchSpecifier: &routev3.HeaderMatcher_PresentMatch{PresentMatch: true},
+			Name: notReachedHeader,
+			HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{StringMatch: &matcherv3.StringMatcher{
+				MatchPattern: &matcherv3.StringMatcher_Exact{Exact: "true"},
+			}},
 		}},
 		RetryBackOff: &routev3.RetryPolicy_RetryBackOff{
 			BaseInterval: duration(10 * time.Millisecond), MaxInterval: duration(100 * time.Millisecond),

@@ -17,8 +17,9 @@ func Unchanged(a, b *snapshot.Snapshot, t Target) bool {
 	case w.Digest != other.Digest || a.Trust.Digest != b.Trust.Digest || a.Cluster != b.Cluster || a.Federation != b.Federation:
 		return false
 	case w.Gateway != nil:
-		return slices.EqualFunc(a.Passthrough, b.Passthrough, func(x, y *snapshot.Passthrough) bool { return x == y || x.Digest == y.Digest })
-	case w.Open != nil:
+		return slices.EqualFunc(a.Passthrough, b.Passthrough, func(x, y *snapshot.Passthrough) bool { return x == y || x.Digest == y.Digest }) &&
+			slices.EqualFunc(a.Terminated, b.Terminated, func(x, y *snapshot.Terminated) bool { return x == y || x.Digest == y.Digest })
+	case w.Open != nil || w.Egress != nil:
 		return slices.EqualFunc(a.Services, b.Services, samePort)
 	}
 	for _, c := range w.Calls {

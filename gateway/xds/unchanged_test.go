@@ -24,7 +24,7 @@ func TestUnchangedIsTrue(t *testing.T) {
 			b.Services = a.Services
 		}
 		if rapid.Bool().Draw(t, "same passthrough") {
-			b.Passthrough = a.Passthrough
+			b.Passthrough, b.Terminated = a.Passthrough, a.Terminated
 		}
 		if !Unchanged(a, b, Target{Workload: "w"}) {
 			return
