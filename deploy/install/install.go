@@ -29,6 +29,7 @@ const (
 	labelName      = "app.kubernetes.io/name"
 	helmManager    = "Helm"
 	agentName      = "hanse-agent"
+	identitySecret = "hanse-agent-identity"
 	tokenSecret    = "hanse-join"
 )
 
@@ -88,7 +89,7 @@ func (i *Installer) Look(ctx context.Context) (Found, error) {
 		f.Manager = "somebody"
 	}
 	f.Cluster, f.Region = argument(agent, "--cluster="), argument(agent, "--region=")
-	for _, secret := range []string{agentName, tokenSecret} {
+	for _, secret := range []string{identitySecret, tokenSecret} {
 		s, err := i.get(ctx, "Secret", helm.Namespace, secret)
 		if err != nil {
 			return f, err

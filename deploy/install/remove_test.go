@@ -30,7 +30,7 @@ func inUse(t *testing.T) *lab {
 		l.Put("v1", "services", "shop", name, object("v1", "Service", labelManagedBy, manager))
 		l.Put("discovery.k8s.io/v1", "endpointslices", "shop", name, object("discovery.k8s.io/v1", "EndpointSlice", "endpointslice.kubernetes.io/managed-by", manager))
 	}
-	l.Put("v1", "secrets", helm.Namespace, agentName, object("v1", "Secret", labelManagedBy, "hanse"))
+	l.Put("v1", "secrets", helm.Namespace, identitySecret, object("v1", "Secret", labelManagedBy, "hanse"))
 	export := object(mcs, "ServiceExport", "mine", "yes")
 	export["status"] = map[string]any{"conditions": []any{map[string]any{"type": "Ready"}}}
 	l.Put(mcs, "serviceexports", "shop", "web", export)
