@@ -47,11 +47,12 @@ func (c *Client) RunAttach(ctx context.Context, w model.Workload) error {
 			return c.confirmWithdrawal()
 		case ctx.Err() != nil:
 			return nil
+		case c.mayEnrolAnew(err) && c.enrolAnew(ctx):
+			// Should the agent go on not knowing this proxy, the pauses grow.
+			c.pause(ctx, pauses.Next(), nil)
 		case isSlow(err):
 			c.cfg.Logger.Warn("registration refused", "workload", c.cfg.Workload, "error", plain{err})
-			if c.cfg.OnRejected != nil {
-				c.cfg.OnRejected(plain{err})
-			}
+			c.reject(err)
 			if c.current().withdraw {
 				return c.confirmWithdrawal()
 			}
@@ -62,6 +63,19 @@ func (c *Client) RunAttach(ctx context.Context, w model.Workload) error {
 		}
 	}
 	return nil
+}
+
+// enrolAnew shows the agent the token again; false means that it did not help.
+func (c *Client) enrolAnew(ctx context.Context) bool {
+	if c.current().withdraw {
+		return false
+	}
+	if err := c.enroll(ctx); err != nil {
+		c.cfg.Logger.Warn("not enrolled anew", "workload", c.cfg.Workload, "error", plain{err})
+		return false
+	}
+	c.cfg.Logger.Info("enrolled anew: the agent did not know this workload any more", "workload", c.cfg.Workload)
+	return true
 }
 
 // confirmWithdrawal ends RunAttach: the agent does not hold the workload any more, or refuses to.

@@ -36,7 +36,8 @@ type certificate struct {
 }
 
 // Ensure loads the stored certificate, or enrols with the token when there is none for this key and workload or it has run out. It
-// tries until the agent answers or ctx ends; a refusal returns at once, in the agent's words.
+// tries until the agent answers or ctx ends; a refusal returns at once, in the agent's words. A pod goes on after a refusal: what it waits for
+// may be repaired beside it, and to end would only have it started again.
 func (c *Client) Ensure(ctx context.Context) error {
 	chain, roots, err := c.cfg.Store.Load()
 	if err != nil {
@@ -47,7 +48,7 @@ func (c *Client) Ensure(ctx context.Context) error {
 		c.use(chain, roots, certificate{expiry: leaf.NotAfter, renewAt: leaf.NotBefore.Add(life/3 + jitter(life))})
 		return nil
 	}
-	if c.cfg.TokenID == "" {
+	if !c.hasToken() {
 		return fmt.Errorf("enrol workload %q: there is no valid certificate and no token: mint a workload token at the site's agent and give it to this proxy", c.cfg.Workload)
 	}
 	pauses := backoff.Backoff{Min: 100 * time.Millisecond, Max: 5 * time.Second}
@@ -58,7 +59,7 @@ func (c *Client) Ensure(ctx context.Context) error {
 		switch {
 		case err == nil:
 			return nil
-		case isFinal(err):
+		case isFinal(err) && !c.isPod():
 			return fmt.Errorf("enrol workload %q: %w", c.cfg.Workload, plain{err})
 		case ctx.Err() == nil || last == nil:
 			last = plain{err}
@@ -69,6 +70,9 @@ func (c *Client) Ensure(ctx context.Context) error {
 		if now := c.cfg.Clock.Now(); now.Sub(told) >= tellAgain {
 			c.cfg.Logger.Warn("not enrolled yet", "workload", c.cfg.Workload, "error", plain{err})
 			told = now
+		}
+		if c.isPod() && isSlow(err) {
+			c.reject(err)
 		}
 		c.pause(ctx, pauses.Next(), nil)
 	}
@@ -111,9 +115,18 @@ func (c *Client) sleepUntilDue(ctx context.Context) bool {
 }
 
 func (c *Client) renew(ctx context.Context) error {
-	if c.cfg.TokenID != "" && !c.cfg.Clock.Now().Before(c.certificate().expiry) {
+	if c.hasToken() && !c.cfg.Clock.Now().Before(c.certificate().expiry) {
 		return c.enroll(ctx)
 	}
+	err := c.prolong(ctx)
+	if c.mayEnrolAnew(err) {
+		return c.enroll(ctx)
+	}
+	return err
+}
+
+// prolong has the present certificate replaced by one for the same key.
+func (c *Client) prolong(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	csr, err := c.csr()
@@ -144,13 +157,32 @@ func (c *Client) enroll(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = conn.Close() }()
-	r, err := hansev1.NewSiteServiceClient(conn).Enroll(ctx, &hansev1.EnrollRequest{
-		TokenId: c.cfg.TokenID, Secret: c.cfg.TokenSecret, Workload: c.cfg.Workload, Csr: csr,
-	})
+	req := &hansev1.EnrollRequest{TokenId: c.cfg.TokenID, Secret: c.cfg.TokenSecret, Workload: c.cfg.Workload, Csr: csr}
+	if c.isPod() {
+		if req.ServiceAccountToken, err = c.cfg.ServiceAccountToken(); err != nil {
+			return err
+		}
+	}
+	r, err := hansev1.NewSiteServiceClient(conn).Enroll(ctx, req)
 	if err != nil {
 		return err
 	}
 	return c.accept(r.GetCertificates(), r.GetRoots())
+}
+
+// isPod reports whether the proxy stands in a pod and proves itself by its service account.
+func (c *Client) isPod() bool { return c.cfg.ServiceAccountToken != nil }
+
+func (c *Client) hasToken() bool { return c.isPod() || c.cfg.TokenID != "" }
+
+// mayEnrolAnew reports whether an agent that does not know the certificate's holder can be shown the token again. An agent forgets pods that
+// are away, and what it held when it lost its own disk.
+func (c *Client) mayEnrolAnew(err error) bool { return c.isPod() && isUnknown(err) }
+
+func (c *Client) reject(err error) {
+	if c.cfg.OnRejected != nil {
+		c.cfg.OnRejected(plain{err})
+	}
 }
 
 func (c *Client) csr() ([]byte, error) {

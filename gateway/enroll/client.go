@@ -36,6 +36,9 @@ type Config struct {
 	Connect       func(ctx context.Context) (*grpc.ClientConn, error)
 	// TokenID and TokenSecret are the workload token; they may be empty when a certificate is stored.
 	TokenID, TokenSecret string
+	// ServiceAccountToken, when it is set, reads a pod's service-account token, which takes the place of the workload token. It is called for
+	// each enrolment: such tokens are replaced while the pod lives.
+	ServiceAccountToken func() (string, error)
 	// Workload is the id that the proxy wishes to have, unique within the site.
 	Workload string
 	Key      crypto.Signer

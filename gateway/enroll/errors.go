@@ -22,5 +22,8 @@ var final = []codes.Code{
 // proxy holds the same workload.
 var slow = append([]codes.Code{codes.Unauthenticated, codes.ResourceExhausted, codes.Aborted}, final...)
 
+// isUnknown says that the agent does not know who the certificate's holder is.
+func isUnknown(err error) bool { return status.Code(err) == codes.Unauthenticated }
+
 func isFinal(err error) bool { return slices.Contains(final, status.Code(err)) }
 func isSlow(err error) bool  { return slices.Contains(slow, status.Code(err)) }

@@ -117,14 +117,18 @@ type agent struct {
 	ca      *authority
 	dir     string
 	address string
+	// pods is nil at a site that is no Kubernetes cluster.
+	pods    vm.Pods
 	updates chan source.Update
 	stop    func()
 }
 
-func newAgent(t *testing.T) *agent {
+func newAgent(t *testing.T) *agent { return newAgentOf(t, nil) }
+
+func newAgentOf(t *testing.T, pods vm.Pods) *agent {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
-	a := &agent{t: t, ctx: ctx, ca: newAuthority(t), dir: t.TempDir(), address: "127.0.0.1:0"}
+	a := &agent{t: t, ctx: ctx, ca: newAuthority(t), dir: t.TempDir(), address: "127.0.0.1:0", pods: pods}
 	a.start()
 	t.Cleanup(func() { a.stop(); cancel() })
 	return a
@@ -132,7 +136,7 @@ func newAgent(t *testing.T) *agent {
 
 func (a *agent) start() {
 	a.t.Helper()
-	site, err := vm.New(vm.Config{Dir: a.dir, TrustDomain: "hamburg.example", Cluster: "hamburg", Federation: "example", Signer: a.ca, Peer: callerOf})
+	site, err := vm.New(vm.Config{Dir: a.dir, TrustDomain: "hamburg.example", Cluster: "hamburg", Federation: "example", Signer: a.ca, Peer: callerOf, Pods: a.pods})
 	if err != nil {
 		a.t.Fatal(err)
 	}

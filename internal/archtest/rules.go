@@ -56,6 +56,7 @@ var rules = []rule{
 	{path: "gateway/envoy", ours: []string{"internal/..."}},
 
 	{path: "cluster-agent/source", ours: []string{"api/..."}},
+	{path: "cluster-agent/attest", ours: []string{"api/model"}},
 	{path: "cluster-agent/source/vm", ours: []string{"api/...", "cluster-agent/source", "internal/..."}},
 	{path: "cluster-agent/mcs", pure: true, ours: []string{"api/model"}},
 	{path: "cluster-agent/mcs/apply", ours: []string{"api/model", "cluster-agent/mcs", "internal/..."}},

@@ -90,6 +90,7 @@ func (s *Site) handle(who peer, a *attachment, m *hansev1.AttachRequest) (done b
 }
 
 func (s *Site) admit(who peer, a *attachment, r *hansev1.Registration) error {
+	s.locate(r)
 	w, err := codec.WorkloadFromRegistration(r)
 	if err != nil {
 		return status.Errorf(codes.InvalidArgument, "registration: %v", err)

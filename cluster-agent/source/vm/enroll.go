@@ -33,9 +33,12 @@ func (s *Site) peer(ctx context.Context) (peer, error) {
 	return peer{id: id, spiffeID: spiffeID, keyHash: keyHash}, nil
 }
 
-// Enroll redeems a workload token. The use is bound to the workload and its key and on disk before the certificate is signed: the
+// Enroll redeems a workload token, or a pod's service-account token. A workload token's use is bound to the workload and its key and on disk before the certificate is signed: the
 // same key may ask again, so that a lost answer burns nothing.
-func (s *Site) Enroll(_ context.Context, req *hansev1.EnrollRequest) (*hansev1.EnrollResponse, error) {
+func (s *Site) Enroll(ctx context.Context, req *hansev1.EnrollRequest) (*hansev1.EnrollResponse, error) {
+	if req.GetServiceAccountToken() != "" {
+		return s.enrollPod(ctx, req)
+	}
 	if err := s.checkSecret(req.GetTokenId(), req.GetSecret()); err != nil {
 		return nil, err
 	}

@@ -119,7 +119,7 @@ func TestTakingOverAWorkloadID(t *testing.T) {
 	}
 	s.attach(again, payments())
 	_, _, err = s.open(m, payments())
-	wantStatus(t, err, codes.PermissionDenied, "enrolled with another key")
+	wantStatus(t, err, codes.Unauthenticated, "enrolled with another key")
 }
 
 func TestRefusedRequests(t *testing.T) {
@@ -185,17 +185,17 @@ func TestRenewNeedsTheEnrolledKey(t *testing.T) {
 	_, err = renew(m, other.csr)
 	wantStatus(t, err, codes.InvalidArgument, "another key")
 	_, err = renew(other, other.csr)
-	wantStatus(t, err, codes.PermissionDenied, "enrolled with another key")
+	wantStatus(t, err, codes.Unauthenticated, "enrolled with another key")
 	stranger := newMachine(t, "vm-7")
 	_, err = renew(stranger, stranger.csr)
-	wantStatus(t, err, codes.PermissionDenied, "not enrolled with cluster hamburg")
+	wantStatus(t, err, codes.Unauthenticated, "not enrolled with cluster hamburg")
 	_, err = s.client.Renew(s.ctx, &hansev1.RenewRequest{Csr: m.csr})
 	wantStatus(t, err, codes.Unauthenticated, "certificate")
 	if err := s.Forget("vm-1"); err != nil {
 		t.Fatal(err)
 	}
 	_, err = renew(m, m.csr)
-	wantStatus(t, err, codes.PermissionDenied, "not enrolled")
+	wantStatus(t, err, codes.Unauthenticated, "not enrolled")
 }
 
 func TestForgottenWorkloadCannotRepeatItsToken(t *testing.T) {

@@ -19,10 +19,13 @@ type enrolment struct {
 	ServiceAccount string   `json:"serviceAccount"`
 	Services       []string `json:"services,omitempty"`
 	Gateway        bool     `json:"gateway,omitempty"`
+	Egress         bool     `json:"egress,omitempty"`
+	// Pod is set for a pod of a Kubernetes cluster, which was enrolled with its service account's token.
+	Pod *model.Pod `json:"pod,omitempty"`
 	// KeyHash is the SHA-256 of the public key, PKIX DER.
 	KeyHash []byte `json:"keyHash"`
-	// TokenID is the token that it was enrolled with last.
-	TokenID string `json:"tokenId"`
+	// TokenID is the workload token that it was enrolled with last; empty for a pod.
+	TokenID string `json:"tokenId,omitempty"`
 	// CertificateExpiry is the end of the newest SVID; with it the enrolment has lost its use.
 	CertificateExpiry time.Time `json:"certificateExpiry"`
 }
@@ -43,7 +46,7 @@ func (e enrolment) sameIdentity(o enrolment) bool {
 }
 
 func (e enrolment) sameScope(o enrolment) bool {
-	return e.sameIdentity(o) && e.Gateway == o.Gateway && slices.Equal(e.Services, o.Services) && slices.Equal(e.KeyHash, o.KeyHash)
+	return e.sameIdentity(o) && sameServices(e, o) && slices.Equal(e.KeyHash, o.KeyHash)
 }
 
 // mayReplace says why e cannot take over the id of held, as a status. Another key may do so only when nobody is there and the
@@ -64,12 +67,18 @@ func (e enrolment) mayReplace(held enrolment, attached bool) error {
 	return nil
 }
 
-// admits says why a registration goes beyond what the enrolment allows, as a status.
-func (e enrolment) admits(w model.Workload) error {
+// admits says why a registration goes beyond what the enrolment allows, as a status; pods may be nil.
+func (e enrolment) admits(w model.Workload, pods Pods) error {
 	if w.Namespace != e.Namespace {
 		return status.Errorf(codes.PermissionDenied,
 			"namespace %q is not this workload's: its certificate is for namespace %q; register there, or enrol with a token for %q",
 			w.Namespace, e.Namespace, w.Namespace)
+	}
+	if e.Pod != nil {
+		return e.admitsPod(w, pods)
+	}
+	if w.Egress != nil {
+		return status.Errorf(codes.PermissionDenied, "workload %q may not be an egress: those are for Kubernetes clusters, run it there as a pod", e.Workload)
 	}
 	if w.Serves() && !slices.Contains(e.Services, w.Service.Name) && !slices.Contains(e.Services, AnyService) {
 		return status.Errorf(codes.PermissionDenied,

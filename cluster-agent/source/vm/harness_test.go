@@ -66,11 +66,17 @@ type site struct {
 // newSite serves a site whose state is in dir; it ends with the test.
 func newSite(t *testing.T, dir string) *site {
 	t.Helper()
+	return newSiteOf(t, dir, nil)
+}
+
+// newSiteOf is a site in a Kubernetes cluster, unless pods is nil.
+func newSiteOf(t *testing.T, dir string, pods Pods) *site {
+	t.Helper()
 	s := &site{t: t, clock: clock.NewFake(start), signer: &fakeSigner{}}
 	var err error
 	s.Site, err = New(Config{
 		Dir: dir, TrustDomain: domain, Cluster: "hamburg", Federation: "example",
-		Signer: s.signer, Peer: peerOf, Clock: s.clock, Declarable: []string{"shop"}, Region: "eu",
+		Signer: s.signer, Peer: peerOf, Pods: pods, Clock: s.clock, Declarable: []string{"shop"}, Region: "eu",
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -62,7 +62,7 @@ func (s *Site) register(who peer, a *attachment, w model.Workload) error {
 		return status.Errorf(codes.PermissionDenied,
 			"certificate is for %s but workload %q is enrolled as %s: renew it, or restart the proxy", who.spiffeID, who.id, id)
 	}
-	if err := e.admits(w); err != nil {
+	if err := e.admits(w, s.cfg.Pods); err != nil {
 		return err
 	}
 	w.ID, w.ServiceAccount = e.Workload, e.ServiceAccount
@@ -96,16 +96,16 @@ func replaced(id string) error {
 	return status.Errorf(codes.Aborted, "another proxy with the same key has attached as workload %q: run one proxy per workload", id)
 }
 
-// holder returns the caller's enrolment; s.mu is held.
+// holder returns the caller's enrolment; s.mu is held. Its errors are Unauthenticated, which tells a pod's proxy to enrol anew.
 func (s *Site) holder(who peer) (enrolment, error) {
 	e, ok := s.enrolments[who.id]
 	if !ok {
-		return enrolment{}, status.Errorf(codes.PermissionDenied,
-			"workload %q is not enrolled with cluster %s of federation %s: enrol it with a workload token", who.id, s.cfg.Cluster, s.cfg.Federation)
+		return enrolment{}, status.Errorf(codes.Unauthenticated,
+			"workload %q is not enrolled with cluster %s of federation %s: enrol it with a token", who.id, s.cfg.Cluster, s.cfg.Federation)
 	}
 	if !slices.Equal(e.KeyHash, who.keyHash) {
-		return enrolment{}, status.Errorf(codes.PermissionDenied,
-			"workload %q is enrolled with another key: this machine's enrolment was replaced, enrol it with a workload token", who.id)
+		return enrolment{}, status.Errorf(codes.Unauthenticated,
+			"workload %q is enrolled with another key: this machine's enrolment was replaced, enrol it with a token", who.id)
 	}
 	return e, nil
 }
@@ -144,6 +144,7 @@ func (s *Site) detach(a *attachment) {
 // remove forgets an entry; s.mu is held.
 func (s *Site) remove(id string) {
 	delete(s.entries, id)
+	s.forgetPod(id)
 	s.touch(id)
 }
 

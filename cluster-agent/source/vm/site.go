@@ -1,4 +1,5 @@
-// Package vm owns a VM site: which workloads may enrol, which are registered, and the stream that each of their proxies holds.
+// Package vm owns a VM site: which workloads may enrol, which are registered, and the stream that each of their proxies holds. In a
+// Kubernetes cluster it does the same for the proxies in pods.
 //
 // It serves the site's SiteService and is the agent's source of workloads. Tokens and enrolments are on disk before an answer
 // leaves, and so are the workloads that operators register without a proxy; other registrations are cached on disk, so that a restarted
@@ -45,6 +46,8 @@ type Config struct {
 	// Peer tells who calls, from the verified client certificate: its common name, its SPIFFE ID and the SHA-256 of its public key
 	// (PKIX DER). It fails when the caller presented none.
 	Peer func(ctx context.Context) (workloadID, spiffeID string, keyHash []byte, err error)
+	// Pods tells of the pods of a Kubernetes cluster; nil at a site that is none, which takes no service-account tokens.
+	Pods Pods
 	// Clock defaults to the machine's, Logger to silence.
 	Clock  clock.Clock
 	Logger *slog.Logger

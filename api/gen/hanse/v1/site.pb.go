@@ -27,10 +27,12 @@ type EnrollRequest struct {
 	TokenId string                 `protobuf:"bytes,1,opt,name=token_id,json=tokenId,proto3" json:"token_id,omitempty"`
 	Secret  string                 `protobuf:"bytes,2,opt,name=secret,proto3" json:"secret,omitempty"`
 	// workload is the id that the proxy wishes to have, unique within the site.
-	Workload      string `protobuf:"bytes,3,opt,name=workload,proto3" json:"workload,omitempty"`
-	Csr           []byte `protobuf:"bytes,4,opt,name=csr,proto3" json:"csr,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Workload string `protobuf:"bytes,3,opt,name=workload,proto3" json:"workload,omitempty"`
+	Csr      []byte `protobuf:"bytes,4,opt,name=csr,proto3" json:"csr,omitempty"`
+	// service_account_token proves a pod of the agent's Kubernetes cluster, in place of token_id and secret. Its audience is "hanse".
+	ServiceAccountToken string `protobuf:"bytes,5,opt,name=service_account_token,json=serviceAccountToken,proto3" json:"service_account_token,omitempty"`
+	unknownFields       protoimpl.UnknownFields
+	sizeCache           protoimpl.SizeCache
 }
 
 func (x *EnrollRequest) Reset() {
@@ -89,6 +91,13 @@ func (x *EnrollRequest) GetCsr() []byte {
 		return x.Csr
 	}
 	return nil
+}
+
+func (x *EnrollRequest) GetServiceAccountToken() string {
+	if x != nil {
+		return x.ServiceAccountToken
+	}
+	return ""
 }
 
 type EnrollResponse struct {
@@ -1226,12 +1235,13 @@ var File_hanse_v1_site_proto protoreflect.FileDescriptor
 
 const file_hanse_v1_site_proto_rawDesc = "" +
 	"\n" +
-	"\x13hanse/v1/site.proto\x12\bhanse.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16hanse/v1/catalog.proto\"p\n" +
+	"\x13hanse/v1/site.proto\x12\bhanse.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16hanse/v1/catalog.proto\"\xa4\x01\n" +
 	"\rEnrollRequest\x12\x19\n" +
 	"\btoken_id\x18\x01 \x01(\tR\atokenId\x12\x16\n" +
 	"\x06secret\x18\x02 \x01(\tR\x06secret\x12\x1a\n" +
 	"\bworkload\x18\x03 \x01(\tR\bworkload\x12\x10\n" +
-	"\x03csr\x18\x04 \x01(\fR\x03csr\"g\n" +
+	"\x03csr\x18\x04 \x01(\fR\x03csr\x122\n" +
+	"\x15service_account_token\x18\x05 \x01(\tR\x13serviceAccountToken\"g\n" +
 	"\x0eEnrollResponse\x12\"\n" +
 	"\fcertificates\x18\x01 \x03(\fR\fcertificates\x12\x14\n" +
 	"\x05roots\x18\x02 \x03(\fR\x05roots\x12\x1b\n" +

@@ -30,7 +30,7 @@ const (
 //
 // SiteService is what a site's agent offers to the proxies of its VM site. xDS is served on the same port.
 type SiteServiceClient interface {
-	// Enroll redeems a workload token for an SVID. It needs no client certificate.
+	// Enroll redeems a workload token, or a pod's service-account token, for an SVID. It needs no client certificate.
 	Enroll(ctx context.Context, in *EnrollRequest, opts ...grpc.CallOption) (*EnrollResponse, error)
 	// Renew issues a new SVID to the holder of a valid one.
 	Renew(ctx context.Context, in *RenewRequest, opts ...grpc.CallOption) (*RenewResponse, error)
@@ -85,7 +85,7 @@ type SiteService_AttachClient = grpc.BidiStreamingClient[AttachRequest, AttachRe
 //
 // SiteService is what a site's agent offers to the proxies of its VM site. xDS is served on the same port.
 type SiteServiceServer interface {
-	// Enroll redeems a workload token for an SVID. It needs no client certificate.
+	// Enroll redeems a workload token, or a pod's service-account token, for an SVID. It needs no client certificate.
 	Enroll(context.Context, *EnrollRequest) (*EnrollResponse, error)
 	// Renew issues a new SVID to the holder of a valid one.
 	Renew(context.Context, *RenewRequest) (*RenewResponse, error)
