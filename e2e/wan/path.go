@@ -12,8 +12,27 @@ type Conditions struct {
 	Delay, Jitter time.Duration
 	// Loss is the share of frames that are lost, from 0 to 1.
 	Loss float64
+	// Rate is how many bits pass in a second, without bound if it is 0. What would wait longer than maxWait for its turn is lost.
+	Rate int64
 	// Cut loses everything, what is under way included.
 	Cut bool
+}
+
+// maxWait is how long a frame queues at most where the rate is limited.
+const maxWait = 200 * time.Millisecond
+
+// departure is when a frame that is sent now is on its way, or false when the queue is too long. free is when the frame before it is.
+func (c Conditions) departure(now, free time.Time, size int) (time.Time, bool) {
+	if c.Rate <= 0 {
+		return now, true
+	}
+	if free.Before(now) {
+		free = now
+	}
+	if free.Sub(now) > maxWait {
+		return time.Time{}, false
+	}
+	return free.Add(time.Duration(int64(size) * 8 * int64(time.Second) / c.Rate)), true
 }
 
 // arrival is when a frame that is sent now arrives, or false when it is lost. last is when the frame before it arrives; chance are two
@@ -42,7 +61,7 @@ type path struct {
 
 	mu         sync.Mutex
 	conditions Conditions
-	last       time.Time
+	last, free time.Time
 	underWay   []parcel
 }
 
@@ -69,7 +88,13 @@ func (p *path) set(c Conditions) {
 func (p *path) send(frame []byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	at, ok := p.conditions.arrival(time.Now(), p.last, [2]float64{p.random(), p.random()})
+	departure, ok := p.conditions.departure(time.Now(), p.free, len(frame))
+	if !ok {
+		p.overflow.Add(1)
+		return
+	}
+	p.free = departure
+	at, ok := p.conditions.arrival(departure, p.last, [2]float64{p.random(), p.random()})
 	if !ok {
 		return
 	}

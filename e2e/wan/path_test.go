@@ -34,6 +34,31 @@ func TestArrival(t *testing.T) {
 	})
 }
 
+// A limited path carries no more than its rate, whatever is offered, and loses what would wait too long.
+func TestRate(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		c := Conditions{Rate: rapid.Int64Range(100_000, 1_000_000_000).Draw(t, "rate")}
+		start := time.Unix(0, 0)
+		now, free := start, start
+		var bits int64
+		for range rapid.IntRange(1, 100).Draw(t, "frames") {
+			now = now.Add(time.Duration(rapid.IntRange(0, 10_000).Draw(t, "pause")) * time.Microsecond)
+			size := rapid.IntRange(60, maxFrame).Draw(t, "size")
+			at, ok := c.departure(now, free, size)
+			if !ok {
+				if free.Sub(now) <= maxWait {
+					t.Fatalf("lost after a wait of %v", free.Sub(now))
+				}
+				continue
+			}
+			bits, free = bits+int64(size)*8, at
+			if room := int64(at.Sub(start).Seconds()*float64(c.Rate)) + 100; bits > room {
+				t.Fatalf("%d bits left within %v at %d bit/s", bits, at.Sub(start), c.Rate)
+			}
+		}
+	})
+}
+
 func TestACutLosesWhatIsUnderWay(t *testing.T) {
 	p := newPath(func([]byte) {}, func() float64 { return 0.5 })
 	p.set(Conditions{Delay: time.Hour})
