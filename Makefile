@@ -4,7 +4,7 @@ GO    ?= go
 BIN   := bin/hanse
 export CGO_ENABLED ?= 0
 
-.PHONY: help build test race verify chart demo bench e2e e2e-matrix fuzz sim generate clean
+.PHONY: help build test race verify chart demo bench e2e e2e-matrix e2e-kube kube-up kube-down fuzz sim generate clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -42,6 +42,22 @@ e2e: build ## Break real processes and the network between them: kill -9 under w
 
 e2e-matrix: build ## Run the fault matrix alone and write its table into BENCHMARKS.md (ROW=part_of_a_name runs some rows and writes nothing)
 	@$(call E2E,HANSE_MATRIX_WRITE="$(CURDIR)/BENCHMARKS.md") -run 'TestMatrix/./$(ROW)' ./e2e/matrix
+
+KUBE_DIR := $(CURDIR)/.run/kube
+
+e2e-kube: build ## Test against real Kubernetes clusters, as root (CLUSTERS=3, PROXY_MODE=iptables, RUN=TestMCS; KUBECONFIGS=a,b for clusters that are there)
+	@envoy="$$(deploy/scripts/envoy.sh)" && HANSE_ENVOY="$$envoy" HANSE_BINARY="$(CURDIR)/$(BIN)" \
+	$(GO) test -tags e2ekube -count=1 -timeout 60m -v $(if $(RUN),-run '$(RUN)') ./e2e/kube
+
+kube-up: build ## Bring up real Kubernetes clusters as root, joined by a network that can be slowed and cut (CLUSTERS=2)
+	@$(GO) build -o bin/kubelab ./e2e/kube/kubelab
+	@envoy="$$(deploy/scripts/envoy.sh)" && mkdir -p $(KUBE_DIR) && rm -f $(KUBE_DIR)/up.log && \
+	{ setsid nohup bin/kubelab -clusters $(or $(CLUSTERS),2) -dir $(KUBE_DIR)/lab -hanse $(BIN) -envoy "$$envoy" >$(KUBE_DIR)/up.log 2>&1 </dev/null & } && \
+	pid=$$! && echo $$pid >$(KUBE_DIR)/pid && \
+	while kill -0 $$pid 2>/dev/null && ! grep -q '^export HOME' $(KUBE_DIR)/up.log; do sleep 0.2; done && cat $(KUBE_DIR)/up.log && kill -0 $$pid
+
+kube-down: ## Take the clusters of kube-up down
+	@pid=$$(cat $(KUBE_DIR)/pid 2>/dev/null) && kill $$pid && while kill -0 $$pid 2>/dev/null; do sleep 0.2; done; rm -f $(KUBE_DIR)/pid
 
 fuzz: build ## Fuzz the REST API of three nodes by its OpenAPI document (EXAMPLES=10 for each operation and phase)
 	@tool="$$(deploy/scripts/schemathesis.sh)" && HANSE_SCHEMATHESIS="$$tool" HANSE_FUZZ_EXAMPLES="$(EXAMPLES)" HANSE_BINARY="$(CURDIR)/$(BIN)" \
