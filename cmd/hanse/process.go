@@ -62,12 +62,15 @@ func openDataDir(dir string) error {
 	}
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		_ = f.Close()
-		return fmt.Errorf("--data-dir %s is in use by another process: stop it or choose another folder", dir)
+		return fmt.Errorf("--data-dir %s %w: stop it or choose another folder", dir, errDataDirInUse)
 	}
 	// The descriptor stays open on purpose: closing it would give up the lock.
 	dataDirLocks = append(dataDirLocks, f)
 	return nil
 }
+
+// errDataDirInUse is what an error is when another process has the folder.
+var errDataDirInUse = errors.New("is in use by another process")
 
 // dataDirLocks keeps the locks reachable, so that no finalizer closes them.
 var dataDirLocks []*os.File

@@ -60,6 +60,7 @@ without a token. When no admin's token is left, make one on the leader's machine
 	}
 	opts.bind(cmd)
 	cmd.Flags().StringVar(&opts.join, "join", "", "node token that adds this node to a federation; needed once")
+	cmd.Flags().StringVar(&opts.joinFile, "join-file", "", "file with that token: the node waits until it is there, or 'hanse server init' has been run in its folder")
 	cmd.Flags().BoolVar(&opts.replica, "replica", false, "join as a read replica, without a vote; needed once, a node keeps the role in which it joined")
 	cmd.AddCommand(newServerInitCommand())
 	return cmd
@@ -89,7 +90,7 @@ type serverParts struct {
 
 // runServer wires a federation node, from the disk outwards: identity, log, catalog, and only then those who listen to the world.
 func runServer(ctx context.Context, opts serverOptions, logger *slog.Logger) error {
-	if err := openDataDir(opts.dataDir); err != nil {
+	if err := openServer(ctx, &opts, machineClock(), logger); err != nil {
 		return err
 	}
 	node, err := opts.node()

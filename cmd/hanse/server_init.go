@@ -38,10 +38,16 @@ const (
 // foundingReport is what "server init" prints.
 type foundingReport struct {
 	Federation        string   `json:"federation"`
-	OperatorTokenFile string   `json:"operatorTokenFile"`
-	RootKeyFile       string   `json:"rootKeyFile"`
+	OperatorTokenFile string   `json:"operatorTokenFile,omitempty"`
+	RootKeyFile       string   `json:"rootKeyFile,omitempty"`
 	NodeTokens        []string `json:"nodeTokens"`
+	// OperatorToken and RootKey are here if no file was to hold them.
+	OperatorToken string `json:"operatorToken,omitempty"`
+	RootKey       string `json:"rootKey,omitempty"`
 }
+
+// shown stands for a file's name where the text is to be printed instead.
+const shown = "-"
 
 func newServerInitCommand() *cobra.Command {
 	var opts serverOptions
@@ -53,7 +59,8 @@ func newServerInitCommand() *cobra.Command {
 		Long: `Makes the federation's root CA, this node's identity and the first tokens in --data-dir. The root's key is written to
 --root-key-file for you to keep offline: no server holds it. Start the node afterwards with 'hanse server' and the same flags.`,
 		Example: `  hanse server init --federation example.org --region eu
-  hanse server --region eu`,
+  hanse server --region eu
+  hanse server init --federation example.org --region eu --operator-token-file - --root-key-file -`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := opts.validate(); err != nil {
@@ -72,8 +79,8 @@ func newServerInitCommand() *cobra.Command {
 	opts.bind(cmd)
 	out.bind(cmd)
 	cmd.Flags().StringVar(&federation, "federation", "", "name of the federation: the trust domain of its nodes and agents, for example example.org")
-	cmd.Flags().StringVar(&tokenFile, "operator-token-file", defaultTokenFile(), "where to write the first operator token")
-	cmd.Flags().StringVar(&rootKeyFile, "root-key-file", "hanse-root.key", "where to write the federation's root key: keep it offline")
+	cmd.Flags().StringVar(&tokenFile, "operator-token-file", defaultTokenFile(), "where to write the first operator token; - prints it")
+	cmd.Flags().StringVar(&rootKeyFile, "root-key-file", "hanse-root.key", "where to write the federation's root key: keep it offline; - prints it")
 	return cmd
 }
 
@@ -100,11 +107,24 @@ Add two more nodes, each with a token of its own (valid for %s):
 	for _, t := range made.NodeTokens {
 		fmt.Fprintf(w, "  hanse server --name NAME --region REGION --join %s\n", t)
 	}
-	fmt.Fprintf(w, `
+	explainSecrets(w, made)
+}
+
+// explainSecrets says where the first secrets are, or shows them.
+func explainSecrets(w io.Writer, made foundingReport) {
+	if made.OperatorToken != "" {
+		fmt.Fprintf(w, "\nYour operator token, an admin's, is shown only now:\n\n  %s\n", made.OperatorToken)
+	} else {
+		fmt.Fprintf(w, `
 Your operator token, an admin's, is in %s: with it, '%s' works from here once the node runs.
-If it is lost, the socket admin.sock in --data-dir lets you make another: see 'hanse server --help'.
-The root key is in %s. Move it to a safe place offline; no server needs it.
-`, made.OperatorTokenFile, statusCommand(made.OperatorTokenFile), made.RootKeyFile)
+`, made.OperatorTokenFile, statusCommand(made.OperatorTokenFile))
+	}
+	fmt.Fprintln(w, "If it is lost, the socket admin.sock in --data-dir lets you make another: see 'hanse server --help'.")
+	if made.RootKey != "" {
+		fmt.Fprintf(w, "\nThe root key is shown only now. Keep it in a safe place offline; no server needs it:\n\n%s", made.RootKey)
+	} else {
+		fmt.Fprintf(w, "The root key is in %s. Move it to a safe place offline; no server needs it.\n", made.RootKeyFile)
+	}
 }
 
 // statusCommand names the token's file where the command would look elsewhere.
@@ -133,25 +153,33 @@ func foundFederation(opts serverOptions, federation, tokenFile, rootKeyFile stri
 		return foundingReport{}, err
 	}
 	// The root key goes to the operator's file first: if that fails, nothing has been made that could not be made again.
-	if err := writeRootKey(rootKeyFile, root); err != nil {
+	made := foundingReport{Federation: federation}
+	if err := made.giveRootKey(rootKeyFile, root); err != nil {
 		return foundingReport{}, err
 	}
 	if err := foundIdentity(opts.dataDir, federation, node, root, now); err != nil {
 		return foundingReport{}, err
 	}
-	return foundTokens(opts.dataDir, federation, node, root, now, tokenFile, rootKeyFile)
+	err = made.foundTokens(opts.dataDir, node, root, now, tokenFile)
+	return made, err
 }
 
-func writeRootKey(path string, root *ca.Authority) error {
-	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("--root-key-file %s exists: move it away, or choose another path", path)
-	}
+// giveRootKey writes the root key into the operator's file, or takes it along to be printed.
+func (made *foundingReport) giveRootKey(path string, root *ca.Authority) error {
 	key, err := x509.MarshalPKCS8PrivateKey(root.Signer())
 	if err != nil {
 		return err
 	}
 	text := append(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}),
 		pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: root.Root()})...)
+	if path == shown {
+		made.RootKey = string(text)
+		return nil
+	}
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("--root-key-file %s exists: move it away, or choose another path", path)
+	}
+	made.RootKeyFile = path
 	return atomicfile.Write(path, text, 0o600)
 }
 
@@ -187,35 +215,39 @@ func foundIdentity(dir, federation string, node model.Node, root *ca.Authority, 
 }
 
 // foundTokens makes the operator's and the first nodes' tokens; the node proposes them when it starts for the first time.
-func foundTokens(dir, federation string, node model.Node, root *ca.Authority, now time.Time, tokenFile, rootKeyFile string) (foundingReport, error) {
+func (made *foundingReport) foundTokens(dir string, node model.Node, root *ca.Authority, now time.Time, tokenFile string) error {
 	pin := pinOf(root.Root())
-	operator, err := token.New(model.TokenOperator, rand.Reader, federation, pin, []string{node.RESTAddress})
+	operator, err := token.New(model.TokenOperator, rand.Reader, made.Federation, pin, []string{node.RESTAddress})
 	if err != nil {
-		return foundingReport{}, err
+		return err
 	}
 	first := keptToken(operator, now, time.Time{})
 	first.Role, first.Label = model.RoleAdmin, firstOperator
 	begin := founding{Root: root.Root(), Operator: first}
-	made := foundingReport{Federation: federation, OperatorTokenFile: tokenFile, RootKeyFile: rootKeyFile}
 	for range firstNodeTokens {
-		t, err := token.New(model.TokenNode, rand.Reader, federation, pin, []string{node.GRPCAddress})
+		t, err := token.New(model.TokenNode, rand.Reader, made.Federation, pin, []string{node.GRPCAddress})
 		if err != nil {
-			return foundingReport{}, err
+			return err
 		}
 		begin.NodeTokens = append(begin.NodeTokens, keptToken(t, now, now.Add(firstNodeTokenTTL)))
 		made.NodeTokens = append(made.NodeTokens, t.String())
 	}
 	data, err := json.Marshal(begin)
 	if err != nil {
-		return foundingReport{}, err
+		return err
 	}
 	if err := atomicfile.Write(filepath.Join(dir, foundingFile), data, 0o600); err != nil {
-		return foundingReport{}, err
+		return err
 	}
+	if tokenFile == shown {
+		made.OperatorToken = operator.String()
+		return nil
+	}
+	made.OperatorTokenFile = tokenFile
 	if err := os.MkdirAll(filepath.Dir(tokenFile), 0o700); err != nil {
-		return foundingReport{}, err
+		return err
 	}
-	return made, atomicfile.Write(tokenFile, []byte(operator.String()+"\n"), 0o600)
+	return atomicfile.Write(tokenFile, []byte(operator.String()+"\n"), 0o600)
 }
 
 // keptToken is what the federation keeps of a token.

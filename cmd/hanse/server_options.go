@@ -16,6 +16,8 @@ type serverOptions struct {
 	name    string
 	region  string
 	join    string
+	// joinFile is where join may come from.
+	joinFile string
 	// replica is the role to join in; roleGiven is whether the operator said it this time.
 	replica, roleGiven bool
 
@@ -62,6 +64,9 @@ func (o *serverOptions) validate() error {
 	}
 	if err := model.ValidateLabel("--region", o.region); err != nil {
 		return usageError("%w", err)
+	}
+	if o.join != "" && o.joinFile != "" {
+		return usageError("--join and --join-file are both given: give one")
 	}
 	if o.snapshotEntries < minSnapshotEntries {
 		return usageError("--snapshot-entries %d is too few: give %d or more, or leave it out", o.snapshotEntries, minSnapshotEntries)
