@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes/fake"
+	"k8s.io/client-go/kubernetes/scheme"
 	ktesting "k8s.io/client-go/testing"
 	mcsfake "sigs.k8s.io/mcs-api/pkg/client/clientset/versioned/fake"
 
@@ -32,6 +33,7 @@ type cluster struct {
 	*Source
 	t       *testing.T
 	client  *fake.Clientset
+	tracker ktesting.ObjectTracker
 	mcs     *mcsfake.Clientset
 	clock   *clock.Fake
 	updates chan source.Update
@@ -65,8 +67,16 @@ func newCluster(t *testing.T, objects ...runtime.Object) *cluster {
 			core = append(core, o)
 		}
 	}
-	c.client, c.mcs = fake.NewClientset(core...), mcsfake.NewSimpleClientset(multi...)
-	c.intercept(&c.client.Fake, c.client.Tracker())
+	// A tracker that keeps managed fields, as the constructor's does, would spend most of a large cluster's test on them.
+	c.client, c.tracker = &fake.Clientset{}, ktesting.NewObjectTracker(scheme.Scheme, scheme.Codecs.UniversalDecoder())
+	c.client.AddReactor("*", "*", ktesting.ObjectReaction(c.tracker))
+	for _, o := range core {
+		if err := c.tracker.Add(o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.mcs = mcsfake.NewSimpleClientset(multi...)
+	c.intercept(&c.client.Fake, c.tracker)
 	c.intercept(&c.mcs.Fake, c.mcs.Tracker())
 	c.Source = New(Config{
 		Client: c.client, MCS: c.mcs, SystemNamespace: "hanse-system", Region: "eu", Clock: c.clock,

@@ -130,7 +130,7 @@ func TestRelistTellsOnlyDifferences(t *testing.T) {
 	c.failing("endpointslices", func(string) error {
 		if first { // the list that follows: one pod went while nobody watched
 			first = false
-			if err := c.client.Tracker().Update(discoverySlices, sliceOf(payments, "payments-1", "10.1.0.2"), "shop"); err != nil {
+			if err := c.tracker.Update(discoverySlices, sliceOf(payments, "payments-1", "10.1.0.2"), "shop"); err != nil {
 				t.Error(err)
 			}
 		}
@@ -249,7 +249,7 @@ func TestRunAgainStartsWithEverything(t *testing.T) {
 	c := newCluster(t, shop()...)
 	c.start()
 	c.stop()
-	if err := c.client.Tracker().Delete(discoverySlices, "shop", "payments-1"); err != nil {
+	if err := c.tracker.Delete(discoverySlices, "shop", "payments-1"); err != nil {
 		t.Fatal(err)
 	}
 	c.run()
