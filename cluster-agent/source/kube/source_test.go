@@ -191,7 +191,7 @@ func TestPermissionsTakenAwayAreNamed(t *testing.T) {
 	c.expire("servicecidrs")
 	c.expire("endpointslices")
 	c.untilChanged("it is told", func() bool { return len(c.Problems()) > 0 })
-	if p := c.Problems(); len(p) != 1 || !strings.Contains(p[0], "may not list endpointslices.discovery.k8s.io: grant") {
+	if p := c.Problems(); len(p) != 1 || !strings.Contains(p[0], "may not list and watch endpointslices.discovery.k8s.io: grant") {
 		t.Errorf("problems: %q", p)
 	}
 	if len(c.workloads) != 2 {

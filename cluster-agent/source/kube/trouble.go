@@ -34,7 +34,7 @@ func troubleOf(r request, err error) (text, detail string) {
 	case errors.Is(err, errNoServiceExport):
 		return errNoServiceExport.Error() + "; nothing is exported until then", ""
 	case apierrors.IsForbidden(err):
-		return fmt.Sprintf("the agent may not %s %s: grant its ServiceAccount the verbs list and watch in a ClusterRole; until then what it saw last counts", r.verb, r.resource), ""
+		return fmt.Sprintf("the agent may not list and watch %s: grant its ServiceAccount both verbs in a ClusterRole; until then what it saw last counts", r.resource), ""
 	case apierrors.IsUnauthorized(err):
 		return "the API server does not accept the agent's ServiceAccount token: see whether the ServiceAccount still exists and whether the clocks agree; until then what was seen last counts", ""
 	case apierrors.IsNotFound(err):
