@@ -91,12 +91,30 @@ func TestNodesAreGatewaysOfANodePort(t *testing.T) {
 	}
 }
 
+func TestOnlyNodesWithAGatewayAnswerALocalPort(t *testing.T) {
+	x := newIndex("eu", "hanse-system")
+	s := gatewayService(corev1.ServiceTypeNodePort)
+	s.Spec.ExternalTrafficPolicy = corev1.ServiceExternalTrafficPolicyLocal
+	x.services.put(s)
+	one, two := nodeOf("node-1", "eu", "a"), nodeOf("node-2", "eu", "a")
+	two.Status.Addresses[0].Address = "192.168.0.2"
+	x.nodes.put(one)
+	x.nodes.put(two)
+	if got := x.next().Gateways; got != nil {
+		t.Errorf("no gateway runs, and there is %+v", got)
+	}
+	x.slices.put(sliceOf(x.systemService(GatewayService), "gateways", "10.1.0.9"))
+	if got := addresses(x.next().Gateways); got != "192.168.0.1" {
+		t.Errorf("the gateways are at %q", got)
+	}
+}
+
 func TestGatewaysAreBoundedAndWhatTheCodecTakes(t *testing.T) {
 	s := gatewayService(corev1.ServiceTypeLoadBalancer, corev1.LoadBalancerIngress{IP: "fd00::"}, corev1.LoadBalancerIngress{Hostname: strings.Repeat("a.", 100) + "example.com"})
 	for i := range 100 {
 		s.Spec.ExternalIPs = append(s.Spec.ExternalIPs, "198.51.100."+string(rune('0'+i%10))+string(rune('0'+i/10)))
 	}
-	all := gatewaysOf(readEntry(s), nil, "eu")
+	all := gatewaysOf(readEntry(s), nil, nil, "eu")
 	if len(all) != codec.MaxGateways {
 		t.Errorf("%d gateways", len(all))
 	}
@@ -108,7 +126,7 @@ func TestGatewaysAreBoundedAndWhatTheCodecTakes(t *testing.T) {
 		names[g.Name] = true
 	}
 	s.Spec.Ports[0].Protocol = corev1.ProtocolUDP
-	if got := gatewaysOf(readEntry(s), nil, "eu"); got != nil {
+	if got := gatewaysOf(readEntry(s), nil, nil, "eu"); got != nil {
 		t.Errorf("no TCP port: %+v", got)
 	}
 }

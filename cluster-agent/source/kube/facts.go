@@ -63,7 +63,7 @@ func (x *index) localExport(k model.ServiceKey, e export) mcs.LocalExport {
 // egressPods lists each address once, ready when any slice says so.
 func (x *index) egressPods() []mcs.Egress {
 	ready := map[string]bool{}
-	for _, s := range x.slicesOf(x.egress()) {
+	for _, s := range x.slicesOf(x.systemService(EgressService)) {
 		for _, e := range s.endpoints {
 			ready[e.address] = ready[e.address] || e.ready && !e.terminating
 		}

@@ -22,8 +22,9 @@ type entry struct {
 	// addresses are its load balancer's, or those that its administrator routes to it, sorted.
 	addresses []string
 	port      uint16
-	// nodePort is set when the nodes are all there is.
+	// nodePort is set when the nodes are all there is; local says that only nodes with a gateway of their own answer on it.
 	nodePort uint16
+	local    bool
 }
 
 // readEntry takes the first TCP port: the gateways have one.
@@ -44,13 +45,15 @@ func readEntry(s *corev1.Service) *entry {
 	out.addresses = slices.Compact(out.addresses)
 	if s.Spec.Type == corev1.ServiceTypeNodePort {
 		out.nodePort = uint16(s.Spec.Ports[i].NodePort)
+		out.local = s.Spec.ExternalTrafficPolicy == corev1.ServiceExternalTrafficPolicyLocal
 	}
 	return out
 }
 
 // gatewaysOf returns where other clusters reach this cluster's gateways, sorted by name and at most codec.MaxGateways; nil when nowhere yet.
-// Nodes that are not ready count only when none is: what a node's own address answers, others find out by their probes.
-func gatewaysOf(e *entry, nodes map[objectKey]node, region string) []model.Gateway {
+// hosts are the nodes that gateways run on. Nodes that are not ready count only when none is: what a node's own address answers, others find
+// out by their probes.
+func gatewaysOf(e *entry, nodes map[objectKey]node, hosts map[string]bool, region string) []model.Gateway {
 	var out []model.Gateway
 	switch {
 	case e == nil:
@@ -59,18 +62,19 @@ func gatewaysOf(e *entry, nodes map[objectKey]node, region string) []model.Gatew
 			out = append(out, model.Gateway{Name: labelOf("lb-" + a), Address: a, Port: e.port, Locality: model.Locality{Region: region}})
 		}
 	case e.nodePort != 0:
-		if out = nodeGateways(e.nodePort, nodes, region, true); len(out) == 0 {
-			out = nodeGateways(e.nodePort, nodes, region, false)
+		answers := func(name string, n node) bool { return n.ready && (hosts[name] || !e.local) }
+		if out = nodeGateways(e.nodePort, nodes, region, answers); len(out) == 0 {
+			out = nodeGateways(e.nodePort, nodes, region, func(name string, _ node) bool { return hosts[name] || !e.local })
 		}
 	}
 	return out[:min(len(out), codec.MaxGateways)]
 }
 
-func nodeGateways(port uint16, nodes map[objectKey]node, region string, ready bool) []model.Gateway {
+func nodeGateways(port uint16, nodes map[objectKey]node, region string, answers func(string, node) bool) []model.Gateway {
 	var out []model.Gateway
 	for _, k := range slices.SortedFunc(maps.Keys(nodes), objectKey.compare) {
 		n := nodes[k]
-		if ready && !n.ready {
+		if !answers(k.name, n) {
 			continue
 		}
 		for _, a := range strings.Fields(n.addresses) {

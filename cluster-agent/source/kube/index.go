@@ -72,7 +72,8 @@ func (x *index) sliceChanged(k objectKey, was, is *slice) {
 		if s != nil {
 			x.nameSlice(s.service, k.name, s == is)
 			x.touch(s.service)
-			x.news = x.news || s.service == x.egress()
+			x.news = x.news || s.service == x.systemService(EgressService)
+			x.moved = x.moved || s.service == x.systemService(GatewayService)
 		}
 	}
 }
@@ -124,8 +125,8 @@ func (x *index) touch(k model.ServiceKey) {
 	}
 }
 
-func (x *index) egress() model.ServiceKey {
-	return model.ServiceKey{Namespace: x.system, Name: EgressService}
+func (x *index) systemService(name string) model.ServiceKey {
+	return model.ServiceKey{Namespace: x.system, Name: name}
 }
 
 // next returns what changed since it was asked last.
@@ -163,8 +164,14 @@ func (x *index) all() source.Update {
 // moveGateways returns the new addresses when they changed. One that vanishes without another in its place stays: a load balancer that is
 // made anew shows none for a while, and a cluster without gateways is a cluster that everybody has lost.
 func (x *index) moveGateways() []model.Gateway {
+	hosts := map[string]bool{}
+	for _, s := range x.slicesOf(x.systemService(GatewayService)) {
+		for _, e := range s.endpoints {
+			hosts[e.node] = hosts[e.node] || !e.terminating
+		}
+	}
 	s := x.services.held[objectKey{x.system, GatewayService}]
-	now := gatewaysOf(s.entry, x.nodes.held, x.region)
+	now := gatewaysOf(s.entry, x.nodes.held, hosts, x.region)
 	if len(now) == 0 || slices.Equal(now, x.gateways) {
 		return nil
 	}
