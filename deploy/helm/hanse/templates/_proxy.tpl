@@ -25,9 +25,7 @@ spec:
           args:
             - proxy
             {{- .args | nindent 12 }}
-            - --name=$(POD_NAME)
             - --address=$(POD_IP)
-            - --locality={{ .root.Values.region }}
             - --agent=hanse-agent.{{ .root.Release.Namespace }}.svc:7710
             - --service-account-token=/var/run/hanse/identity/token
             - --site-roots=/var/run/hanse/identity/roots.pem
