@@ -51,6 +51,17 @@ const (
 // RecordKey is the key of a service's record within its origin: "service/NAMESPACE/NAME".
 func RecordKey(k ServiceKey) string { return serviceKeyPrefix + k.Namespace + "/" + k.Name }
 
+// CutRecordKey returns the service when key is a service record's.
+func CutRecordKey(key string) (ServiceKey, bool) {
+	rest, ok := strings.CutPrefix(key, serviceKeyPrefix)
+	namespace, name, both := strings.Cut(rest, "/")
+	k := ServiceKey{Namespace: namespace, Name: name}
+	if !ok || !both || k.Validate() != nil {
+		return ServiceKey{}, false
+	}
+	return k, true
+}
+
 // VerdictKey is the key of an origin's verdicts on one other cluster's gateways: "verdicts/CLUSTER".
 func VerdictKey(cluster ClusterName) string { return verdictKeyPrefix + string(cluster) }
 

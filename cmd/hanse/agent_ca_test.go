@@ -21,7 +21,7 @@ func TestALostSiteCAIsNotReplaced(t *testing.T) {
 			clock: clock.Real{}, logger: slog.New(slog.DiscardHandler),
 			member: member{Federation: "acme", Cluster: "eu", TrustDomain: "eu.acme", Incarnation: 1},
 		}
-		return a.openSite()
+		return a.openSite(t.Context())
 	}
 	if err := open(); err != nil {
 		t.Fatalf("a new site: %v", err)

@@ -40,10 +40,14 @@ func (a *agentParts) agentStatus() agentStatus {
 
 // notes say what an operator should know of an agent that is ready.
 func (a *agentParts) notes() []string {
+	var out []string
 	if by := a.uplink.Stats().SupersededBy; by != "" {
-		return []string{supersededText(a.member.Cluster, a.instance, by)}
+		out = append(out, supersededText(a.member.Cluster, a.instance, by))
 	}
-	return nil
+	if a.kube != nil {
+		out = append(out, a.kube.notes()...)
+	}
+	return out
 }
 
 func supersededText(cluster model.ClusterName, own, other string) string {

@@ -10,6 +10,7 @@ import (
 	hansev1 "github.com/hanse-mesh/hanse/api/gen/hanse/v1"
 	"github.com/hanse-mesh/hanse/api/model"
 	"github.com/hanse-mesh/hanse/api/policy"
+	"github.com/hanse-mesh/hanse/cluster-agent/mcs"
 	"github.com/hanse-mesh/hanse/cluster-agent/probe"
 	"github.com/hanse-mesh/hanse/cluster-agent/source"
 	"github.com/hanse-mesh/hanse/cluster-agent/uplink"
@@ -36,8 +37,8 @@ type siteCore struct {
 	// built is what the last snapshot leaves for the next; it belongs to build. observed is the same for the loop.
 	built, observed snapshot.Memory
 
-	// wake holds at most one wake-up for the loop, saving one for the disk.
-	wake, saving chan struct{}
+	// wake holds at most one wake-up for the loop, saving one for the disk, heard one for whoever follows what the federation says.
+	wake, saving, heard chan struct{}
 
 	mu sync.Mutex
 	// facts are complete once all sources have told everything, and view is set once the federation's state is known: nothing is published
@@ -52,9 +53,12 @@ type siteCore struct {
 	imports *catalog.Imports
 	bundles bundle.Held
 	// vips is replaced when it changes: who has read it may keep it.
-	vips     map[model.ServiceKey]netip.Addr
-	failback route.Failback
-	beliefs  beliefs
+	vips map[model.ServiceKey]netip.Addr
+	// egress are the egress ports of a Kubernetes cluster, egressPorts the same for snapshots; they are replaced when they change.
+	egress      map[mcs.PortKey]uint16
+	egressPorts map[snapshot.EgressPort]uint16
+	failback    route.Failback
+	beliefs     beliefs
 	// stale are the clusters whose records nobody has confirmed for too long; confirmed is the newest confirmation that the disk knows of.
 	stale     map[model.ClusterName]bool
 	confirmed time.Time
@@ -63,6 +67,8 @@ type siteCore struct {
 	// dropped says what of the site's own workloads is not exported, and why; unexported is the same of a Kubernetes cluster's exports.
 	dropped    []string
 	unexported map[model.ServiceKey]string
+	// toldOnce is true once every other member that matters here has been heard.
+	toldOnce bool
 	// unsaved is what the disk does not have yet.
 	unsaved map[string]bool
 }
@@ -87,7 +93,7 @@ type coreOutputs struct {
 
 func newSiteCore(m member, dir string, c clock.Clock, logger *slog.Logger, sources ...origin) *siteCore {
 	core := &siteCore{
-		member: m, dir: dir, clock: c, logger: logger, wake: make(chan struct{}, 1), saving: make(chan struct{}, 1),
+		member: m, dir: dir, clock: c, logger: logger, wake: make(chan struct{}, 1), saving: make(chan struct{}, 1), heard: make(chan struct{}, 1),
 		facts: newSiteFacts(sources...), vips: map[model.ServiceKey]netip.Addr{}, unsaved: map[string]bool{},
 	}
 	core.imports = catalog.NewImports(catalog.Limits{}, core.verify, core.open)
@@ -151,6 +157,7 @@ func (c *siteCore) Refused(list []uplink.Refusal) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.refused = slices.Clone(list)
+	c.news()
 	c.changed()
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -35,8 +36,13 @@ func (c *siteCore) inputs() (snapshot.Inputs, bool) {
 		Workloads: c.facts.current(),
 		Gateways:  map[model.ClusterName][]route.GatewayPoint{},
 		Members:   map[model.ClusterName]model.Cluster{c.member.Cluster: c.own()},
-		VIPs:      c.vips,
-		Ramps:     c.failback.Ramps(),
+		VIPs:      c.vips, EgressPorts: c.egressPorts,
+		Ramps: c.failback.Ramps(),
+	}
+	for k, e := range c.facts.exports {
+		if _, refused := c.unexported[k]; !refused {
+			in.OwnExports = append(in.OwnExports, e)
+		}
 	}
 	if c.view != nil {
 		in.Index, in.Members, in.Failover, in.Exports = c.view.Index, c.view.Clusters, c.view.FailoverList(), c.view.ExportList()
@@ -102,8 +108,10 @@ func (c *siteCore) records() ([]model.Record, bool) {
 	if !c.facts.complete() || c.view == nil {
 		return nil, false
 	}
-	_, byExport := c.facts.ids[fromKubernetes]
-	out := c.facts.ledger.Records(export.Terms{Cluster: c.own(), Rules: c.rules, ByExport: byExport, Gateways: c.facts.gateways})
+	out := c.facts.ledger.Records(c.terms())
+	if !maps.Equal(c.unexported, out.Refusals) {
+		c.news()
+	}
 	c.dropped, c.unexported = out.Reasons, out.Refusals
 	status.Dropped = append(status.Dropped, out.Reasons...)
 	for _, r := range c.refused {
@@ -121,6 +129,11 @@ func (c *siteCore) records() ([]model.Record, bool) {
 	status.Dropped = append(status.Dropped, c.avoided()...)
 	slices.Sort(status.Dropped)
 	return append(out.Records, model.Record{Cluster: c.member.Cluster, Status: &status}), true
+}
+
+// terms are what the federation says of what this site may publish; c.mu is held.
+func (c *siteCore) terms() export.Terms {
+	return export.Terms{Cluster: c.own(), Rules: c.rules, ByExport: c.facts.kubernetes(), Gateways: c.facts.gateways}
 }
 
 func introducedText(trustDomain string, sole bool) string {

@@ -16,6 +16,7 @@ import (
 
 	hansev1 "github.com/hanse-mesh/hanse/api/gen/hanse/v1"
 	"github.com/hanse-mesh/hanse/api/model"
+	"github.com/hanse-mesh/hanse/cluster-agent/mcs"
 	"github.com/hanse-mesh/hanse/federation/state"
 	"github.com/hanse-mesh/hanse/internal/atomicfile"
 	"github.com/hanse-mesh/hanse/trust/bundle"
@@ -29,6 +30,9 @@ type coreCache struct {
 	VIPs    map[string]string `json:"vips"`
 	// Failback is what was dead or failing back: what returns after a restart climbs as it would have.
 	Failback json.RawMessage `json:"failback,omitempty"`
+	// Egress are a Kubernetes cluster's egress ports. Told says that every member that matters here has been heard.
+	Egress []egressOnDisk `json:"egress,omitempty"`
+	Told   bool           `json:"told,omitempty"`
 }
 
 // heldBundle is one believed bundle on disk.
@@ -98,6 +102,14 @@ func (c *siteCore) loadCache() error {
 			c.vips[model.ServiceKey{Namespace: namespace, Name: service}] = a
 		}
 	}
+	c.toldOnce = cached.Told
+	if len(cached.Egress) > 0 {
+		egress := map[mcs.PortKey]uint16{}
+		for _, e := range cached.Egress {
+			egress[e.PortKey] = e.Port
+		}
+		c.setEgress(egress)
+	}
 	if len(cached.Failback) > 0 {
 		if err := json.Unmarshal(cached.Failback, &c.failback); err != nil {
 			c.logger.Error("which capacity was failing back cannot be read from the disk; what returns takes its whole share at once", "error", err)
@@ -118,7 +130,10 @@ func (c *siteCore) loadCache() error {
 }
 
 func (c *siteCore) marshalCache() ([]byte, error) {
-	cached := coreCache{VIPs: map[string]string{}}
+	cached := coreCache{VIPs: map[string]string{}, Told: c.toldOnce}
+	for k, port := range c.egress {
+		cached.Egress = append(cached.Egress, egressOnDisk{k, port})
+	}
 	for k, a := range c.vips {
 		cached.VIPs[k.String()] = a.String()
 	}

@@ -25,6 +25,7 @@ func (c *siteCore) age(now time.Time) (changed bool, next time.Time) {
 func (c *siteCore) ageLocked(now time.Time) (changed bool, next time.Time) {
 	changed, next = c.imports.Expire(now)
 	if changed {
+		c.news()
 		c.unsaved[cacheFile] = true
 	}
 	stale := map[model.ClusterName]bool{}

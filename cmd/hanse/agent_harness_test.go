@@ -218,7 +218,9 @@ type site struct {
 	log   *logBook
 }
 
-func newSite(t testing.TB, dir string, own peer) *site {
+func newSite(t testing.TB, dir string, own peer) *site { return siteOf(t, dir, own, fromProxies) }
+
+func siteOf(t testing.TB, dir string, own peer, sources ...origin) *site {
 	t.Helper()
 	s := &site{
 		t: t, own: own, clock: clock.NewFake(start), log: &logBook{},
@@ -228,7 +230,7 @@ func newSite(t testing.TB, dir string, own peer) *site {
 		Federation: "example.org", Cluster: own.Name, TrustDomain: own.TrustDomain, Incarnation: own.Incarnation, Region: own.Region,
 		Servers: []string{"told:7700"},
 	}
-	s.siteCore = newSiteCore(m, dir, s.clock, s.log.logger(), fromProxies)
+	s.siteCore = newSiteCore(m, dir, s.clock, s.log.logger(), sources...)
 	s.siteCore.out = s.out.outputs()
 	return s
 }

@@ -65,8 +65,8 @@ func (m member) save(dir string) error {
 	return atomicfile.Write(filepath.Join(dir, memberFile), data, 0o600)
 }
 
-// joinCluster redeems a join token. The key is on disk before the token is used, so that a lost answer can be asked for again.
-func joinCluster(ctx context.Context, o agentOptions, t token.Token, now time.Time) (member, error) {
+// joinCluster redeems a join token. The key is on disk, and kept, before the token is used, so that a lost answer can be asked for again.
+func joinCluster(ctx context.Context, o agentOptions, t token.Token, now time.Time, keep func(context.Context) error) (member, error) {
 	if err := t.Require(model.TokenCluster); err != nil {
 		return member{}, usageError("--token: %w", err)
 	}
@@ -75,6 +75,9 @@ func joinCluster(ctx context.Context, o agentOptions, t token.Token, now time.Ti
 	}
 	csr, err := csrFor(filepath.Join(o.dataDir, agentKeyFile), o.cluster)
 	if err != nil {
+		return member{}, err
+	}
+	if err := keep(ctx); err != nil {
 		return member{}, err
 	}
 	resp, err := callPinned(ctx, t, func(ctx context.Context, c grpc.ClientConnInterface) (*hansev1.JoinClusterResponse, error) {

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"path/filepath"
+	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
@@ -53,11 +54,21 @@ type agentParts struct {
 	uplink     *uplink.Uplink
 	prober     *probe.Prober
 	witness    *witness
+	// kube is nil at a site that is no Kubernetes cluster.
+	kube *kubeParts
+
+	// waiting is what the agent waits for until it is assembled.
+	waiting   atomic.Pointer[string]
+	assembled atomic.Bool
 }
 
 // assemble puts the parts together: what the disk knows is loaded before anything runs.
 func (a *agentParts) assemble(ctx context.Context) error {
-	a.core = newSiteCore(a.member, a.opts.dataDir, a.clock, a.logger, fromProxies)
+	sources := []origin{fromProxies}
+	if a.kube != nil {
+		sources = append(sources, fromKubernetes)
+	}
+	a.core = newSiteCore(a.member, a.opts.dataDir, a.clock, a.logger, sources...)
 	if err := a.core.load(); err != nil {
 		return err
 	}
@@ -79,6 +90,9 @@ func (a *agentParts) assemble(ctx context.Context) error {
 		node: func() string { return a.uplink.Stats().Address }, resync: a.uplink.Resync, sight: a.witness.ask,
 	}
 	a.measure()
+	if a.kube != nil {
+		return a.assembleImporter(ctx)
+	}
 	return nil
 }
 
@@ -121,18 +135,15 @@ func (a *agentParts) dialNode(_ context.Context, address string) (*grpc.ClientCo
 
 func (a *agentParts) servers() []string { return a.core.servers(a.opts.servers) }
 
-// runSource feeds the core from the site's registry.
+// runSource feeds the core from the site's sources.
 func (a *agentParts) runSource(ctx context.Context) error {
-	updates := make(chan source.Update)
-	return run.Group(ctx,
-		func(ctx context.Context) error { return a.site.Run(ctx, updates) },
+	tasks := []func(context.Context) error{
+		func(ctx context.Context) error { return a.feed(ctx, fromProxies, a.site) },
 		func(ctx context.Context) error {
 			for {
 				select {
 				case <-ctx.Done():
 					return ctx.Err()
-				case u := <-updates:
-					a.core.source(fromProxies, u)
 				case <-a.prober.Changed():
 					a.core.touch()
 				}
@@ -140,5 +151,30 @@ func (a *agentParts) runSource(ctx context.Context) error {
 		},
 		a.witness.run,
 		a.tellProblems,
+	}
+	if a.kube != nil {
+		tasks = append(tasks, func(ctx context.Context) error { return a.feed(ctx, fromKubernetes, a.kube.source) })
+	}
+	return run.Group(ctx, tasks...)
+}
+
+// feed hands the core what a source tells.
+func (a *agentParts) feed(ctx context.Context, from origin, s source.Source) error {
+	updates := make(chan source.Update)
+	return run.Group(ctx,
+		func(ctx context.Context) error { return s.Run(ctx, updates) },
+		func(ctx context.Context) error {
+			for {
+				select {
+				case <-ctx.Done():
+					return ctx.Err()
+				case u := <-updates:
+					if from == fromKubernetes && a.opts.gateways != nil {
+						u.Gateways = a.opts.gateways
+					}
+					a.core.source(from, u)
+				}
+			}
+		},
 	)
 }

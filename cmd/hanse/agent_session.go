@@ -78,6 +78,7 @@ func (c *siteCore) adopt(s toldState) {
 		}
 	}
 	c.imports.Recheck()
+	c.news()
 	c.changed(cacheFile)
 }
 
@@ -140,6 +141,7 @@ func (c *siteCore) Import(b model.Batch) (gap bool) {
 	}
 	switch {
 	case changed:
+		c.news()
 		c.changed(cacheFile)
 	case c.stale[b.Origin]:
 		// A sign of life may be all that it needs.
@@ -157,6 +159,7 @@ func (c *siteCore) OriginDropped(origin model.ClusterName) {
 	}
 	c.hear(origin)
 	if c.imports.Drop(origin, c.clock.Now()) {
+		c.news()
 		c.changed(cacheFile)
 	}
 }

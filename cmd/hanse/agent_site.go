@@ -23,7 +23,7 @@ import (
 const siteIdentityTTL = 30 * 24 * time.Hour
 
 // openSite loads or makes the site's CA, the agent's certificate of it, and the registry.
-func (a *agentParts) openSite() error {
+func (a *agentParts) openSite(ctx context.Context) error {
 	var err error
 	a.authority, err = ca.Load(a.opts.dataDir, siteCAName)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -36,6 +36,9 @@ func (a *agentParts) openSite() error {
 			return err
 		}
 	} else if err != nil {
+		return err
+	}
+	if err := a.keepKeys(ctx); err != nil {
 		return err
 	}
 	a.siteIdentity = identity.NewSource(a.clock)

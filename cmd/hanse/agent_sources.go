@@ -107,10 +107,17 @@ func (f *siteFacts) unexport(k model.ServiceKey) {
 	f.ledger.RemoveExport(k)
 }
 
-// current are the site's workloads; a pod whose own proxy is known counts as that one.
+// kubernetes reports whether the site is a Kubernetes cluster.
+func (f *siteFacts) kubernetes() bool {
+	_, ok := f.ids[fromKubernetes]
+	return ok
+}
+
+// current are the site's workloads. In a Kubernetes cluster a pod whose own proxy is known counts as that one, and the ServiceExports say
+// what is exported.
 func (f *siteFacts) current() []model.Workload {
 	twins := export.TwinSet{}
-	if len(f.ids) > 1 {
+	if f.kubernetes() {
 		var proxies []model.Workload
 		for id := range f.ids[fromProxies] {
 			proxies = append(proxies, f.workloads[id])
@@ -119,9 +126,13 @@ func (f *siteFacts) current() []model.Workload {
 	}
 	out := make([]model.Workload, 0, len(f.workloads))
 	for _, w := range f.workloads {
-		if !twins.Has(w) {
-			out = append(out, w)
+		if twins.Has(w) {
+			continue
 		}
+		if f.kubernetes() {
+			_, w.Export = f.exports[w.Service]
+		}
+		out = append(out, w)
 	}
 	return out
 }

@@ -77,6 +77,9 @@ func (a *agentParts) tellProblems(ctx context.Context) error {
 
 // notReady says what keeps this agent from serving its site.
 func (a *agentParts) notReady() []string {
+	if !a.assembled.Load() {
+		return []string{*a.waiting.Load()}
+	}
 	var missing []string
 	if !a.core.known() {
 		missing = append(missing, fmt.Sprintf("the federation's state has not arrived yet (%s)", a.uplink.Stats().LastError))
