@@ -40,6 +40,8 @@ type apiServer struct {
 	unserved []string
 	absent   []string
 	prune    func(fields)
+	// page is how many objects a limited list has; 0 for all.
+	page int
 }
 
 type object struct {
@@ -165,8 +167,14 @@ func (s *apiServer) list(w http.ResponseWriter, r *http.Request, p path) {
 	for _, o := range s.selected(p.resource, selector(r)) {
 		items = append(items, p.shown(o))
 	}
+	meta := fields{"resourceVersion": strconv.Itoa(s.version)}
+	from, _ := strconv.Atoi(r.URL.Query().Get("continue"))
+	items = items[from:]
+	if s.page > 0 && r.URL.Query().Get("limit") != "" && len(items) > s.page {
+		items, meta["continue"] = items[:s.page], strconv.Itoa(from+s.page)
+	}
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(fields{"metadata": fields{"resourceVersion": strconv.Itoa(s.version)}, "items": orEmpty(items)})
+	_ = json.NewEncoder(w).Encode(fields{"metadata": meta, "items": orEmpty(items)})
 }
 
 func selector(r *http.Request) labels.Selector {
