@@ -1,16 +1,13 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	"sigs.k8s.io/yaml"
 
 	"github.com/hanse-mesh/hanse/api/model"
 	"github.com/hanse-mesh/hanse/deploy/install"
@@ -133,81 +130,78 @@ type joined struct {
 	Notes      []string `json:"notes,omitempty"`
 }
 
+// intended is what a join will do.
+type intended struct {
+	*install.Installer
+	found      install.Found
+	plan       install.Plan
+	forwarding install.Forwarding
+	// mint is whether a join token is made first.
+	mint bool
+}
+
 func (j *clusterJoin) run(cmd *cobra.Command, opts *operatorOptions) error {
-	i, err := j.kube.installer(cmd)
+	todo, err := j.intend(cmd, opts)
 	if err != nil {
 		return err
 	}
-	ctx := cmd.Context()
-	found, err := i.Look(ctx)
-	if err != nil {
-		return err
-	}
-	if err := found.Fits(j.name, j.region); err != nil {
-		return err
-	}
-	mint := j.token == "" && !found.Admitted
-	if mint && !j.dryRun {
-		// Whether a token can be made at all is known before anything is done.
-		if _, err := opts.client(); err != nil {
-			return usageError("a join token is needed: give --token, made by 'hanse token create cluster %s', or a credential with which one can be made: %w", j.name, err)
-		}
-	}
-	values, err := j.chartValues(mint)
-	if err != nil {
-		return err
-	}
-	plan, err := i.Plan(ctx, found, values)
-	if err != nil {
-		return err
-	}
-	var forwarding install.Forwarding
-	if !j.keepCoreDNS {
-		if forwarding, err = i.PlanForward(ctx); err != nil {
-			return err
-		}
-	}
-	j.announce(cmd.ErrOrStderr(), found, plan, mint, forwarding)
+	j.announce(cmd.ErrOrStderr(), todo)
 	if j.dryRun {
-		return j.printManifests(cmd, plan)
+		return j.printManifests(cmd, todo.plan)
 	}
-	if mint {
-		made, err := j.makeToken(ctx, opts)
+	if todo.mint {
+		made, err := j.makeToken(cmd.Context(), opts)
 		if err != nil {
 			return err
 		}
-		plan = plan.WithToken(made)
+		todo.plan = todo.plan.WithToken(made)
 	}
-	report := joined{Cluster: j.name, Region: j.region, Kubernetes: found.Version, Objects: plan.Steps}
-	return j.carryOut(cmd, i, plan, forwarding, report)
+	return j.carryOut(cmd, todo)
 }
 
-// carryOut applies a plan, and prints what has become of it.
-func (j *clusterJoin) carryOut(cmd *cobra.Command, i *install.Installer, plan install.Plan, forwarding install.Forwarding, report joined) error {
-	ctx := cmd.Context()
-	err := i.Apply(ctx, plan)
-	if err == nil {
-		report.NameServer, err = i.NameServer(ctx)
-	}
-	if err == nil && j.wait > 0 {
-		err = j.await(ctx, i, plan)
-		report.Ready = err == nil
-	}
-	// The name server runs before anybody is sent to it.
-	if err == nil {
-		err = i.Forward(ctx, forwarding, report.NameServer)
-	}
-	if err == nil {
-		report.Gateways, err = i.Gateways(ctx)
-	}
+// intend looks, checks and plans; it changes nothing.
+func (j *clusterJoin) intend(cmd *cobra.Command, opts *operatorOptions) (intended, error) {
+	i, err := j.kube.installer(cmd)
 	if err != nil {
-		if ctx.Err() != nil {
+		return intended{}, err
+	}
+	todo, ctx := intended{Installer: i}, cmd.Context()
+	if todo.found, err = i.Look(ctx); err != nil {
+		return todo, err
+	}
+	if err := todo.found.Fits(j.name, j.region); err != nil {
+		return todo, err
+	}
+	todo.mint = j.token == "" && !todo.found.Admitted
+	if todo.mint && !j.dryRun {
+		// Whether a token can be made at all is known before anything is done.
+		if _, err := opts.client(); err != nil {
+			return todo, usageError("a join token is needed: give --token, made by 'hanse token create cluster %s', or a credential with which one can be made: %w",
+				j.name, err)
+		}
+	}
+	values, err := j.chartValues(todo.mint)
+	if err != nil {
+		return todo, err
+	}
+	if todo.plan, err = i.Plan(ctx, todo.found, values); err != nil || j.keepCoreDNS {
+		return todo, err
+	}
+	todo.forwarding, err = i.PlanForward(ctx)
+	return todo, err
+}
+
+// carryOut does it, and prints what has become of it.
+func (j *clusterJoin) carryOut(cmd *cobra.Command, todo intended) error {
+	report := joined{Cluster: j.name, Region: j.region, Kubernetes: todo.found.Version, Objects: todo.plan.Steps}
+	if err := j.do(cmd.Context(), todo, &report); err != nil {
+		if cmd.Context().Err() != nil {
 			fmt.Fprintln(cmd.ErrOrStderr(), "interrupted: run the same command again to go on, or 'hanse cluster leave' to take everything back")
 		}
 		return err
 	}
-	if forwarding.Note != "" {
-		report.Notes = append(report.Notes, forwarding.Note)
+	if todo.forwarding.Note != "" {
+		report.Notes = append(report.Notes, todo.forwarding.Note)
 	}
 	if len(report.Gateways) == 0 {
 		report.Notes = append(report.Notes, "the Service hanse-gateway has no address yet: other clusters reach this one as soon as its load balancer has given it one")
@@ -215,80 +209,32 @@ func (j *clusterJoin) carryOut(cmd *cobra.Command, i *install.Installer, plan in
 	return j.out.print(cmd, report, report.explain)
 }
 
+// do applies and waits. The name server runs before anybody is sent to it.
+func (j *clusterJoin) do(ctx context.Context, todo intended, report *joined) error {
+	err := todo.Apply(ctx, todo.plan)
+	if err != nil {
+		return err
+	}
+	if j.wait > 0 {
+		if err := j.await(ctx, todo.Installer, todo.plan); err != nil {
+			return err
+		}
+		report.Ready = true
+	}
+	if report.NameServer, err = todo.NameServer(ctx); err != nil {
+		return err
+	}
+	if err := todo.Forward(ctx, todo.forwarding, report.NameServer); err != nil {
+		return err
+	}
+	report.Gateways, err = todo.Gateways(ctx)
+	return err
+}
+
 func (j *clusterJoin) await(ctx context.Context, i *install.Installer, plan install.Plan) error {
 	ctx, cancel := context.WithTimeout(ctx, j.wait)
 	defer cancel()
 	return i.Wait(ctx, plan)
-}
-
-// unmadeToken stands for the token that will be made.
-const unmadeToken = "hanse-cluster-1.not-made-yet"
-
-// chartValues are the values of the chart that the flags mean, over those of the file.
-func (j *clusterJoin) chartValues(mint bool) (map[string]any, error) {
-	values := map[string]any{}
-	if j.values != "" {
-		data, err := os.ReadFile(j.values)
-		if err != nil {
-			return nil, usageError("--values: %w", err)
-		}
-		if err := yaml.UnmarshalStrict(data, &values); err != nil {
-			return nil, usageError("--values %s: %w", j.values, err)
-		}
-	}
-	set(values, j.name, "cluster")
-	set(values, j.region, "region")
-	if version != "dev" {
-		set(values, version, "image", "tag")
-	}
-	setImage(values, j.image, "image")
-	setImage(values, j.proxyImage, "proxyImage")
-	if len(j.agentServer) > 0 {
-		set(values, anyOf(j.agentServer), "agent", "servers")
-	}
-	if mint {
-		set(values, unmadeToken, "agent", "joinToken")
-	} else if j.token != "" {
-		set(values, j.token, "agent", "joinToken")
-	}
-	return values, nil
-}
-
-// set puts a value at a path, making what is not there.
-func set(values map[string]any, value any, path ...string) {
-	for _, key := range path[:len(path)-1] {
-		below, ok := values[key].(map[string]any)
-		if !ok {
-			below = map[string]any{}
-			values[key] = below
-		}
-		values = below
-	}
-	values[path[len(path)-1]] = value
-}
-
-func anyOf(texts []string) []any {
-	var out []any
-	for _, t := range texts {
-		out = append(out, t)
-	}
-	return out
-}
-
-// setImage takes NAME:TAG@DIGEST apart, as the chart wants it.
-func setImage(values map[string]any, image, key string) {
-	if image == "" {
-		return
-	}
-	name, digest, _ := strings.Cut(image, "@")
-	tag := ""
-	// A colon before the last slash is a registry's port.
-	if n := strings.LastIndex(name, ":"); n > strings.LastIndex(name, "/") {
-		name, tag = name[:n], name[n+1:]
-	}
-	set(values, name, key, "repository")
-	set(values, cmp.Or(tag, "latest"), key, "tag")
-	set(values, digest, key, "digest")
 }
 
 func (j *clusterJoin) makeToken(ctx context.Context, opts *operatorOptions) (string, error) {

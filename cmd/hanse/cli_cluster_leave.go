@@ -42,6 +42,9 @@ which your operator's credential is needed. The command asks for the cluster's n
 			if err := l.out.check(); err != nil {
 				return err
 			}
+			if l.wait <= 0 {
+				return usageError("--wait %s is not a time to wait: give for example 5m", l.wait)
+			}
 			return clusterError(l.run(cmd, opts))
 		},
 	}
@@ -72,13 +75,11 @@ func (l *clusterLeave) run(cmd *cobra.Command, opts *operatorOptions) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(cmd.Context(), max(l.wait, time.Second))
-	defer cancel()
-	found, err := i.Look(ctx)
+	found, err := i.Look(cmd.Context())
 	if err != nil {
 		return err
 	}
-	removal, err := i.PlanRemoval(ctx, found)
+	removal, err := i.PlanRemoval(cmd.Context(), found)
 	if err != nil {
 		return err
 	}
@@ -86,29 +87,48 @@ func (l *clusterLeave) run(cmd *cobra.Command, opts *operatorOptions) error {
 	if removal.KeepsNamespace != "" {
 		report.Notes = append(report.Notes, "the namespace stays: "+removal.KeepsNamespace)
 	}
-	if l.removeMember && report.Cluster == "" {
-		return usageError("the cluster's name in the federation is not known any more here: give --name for --remove-member")
-	}
-	report.announce(cmd.ErrOrStderr())
-	if l.dryRun {
-		return l.out.print(cmd, report, report.explain)
-	}
-	if err := l.confirm(cmd, report.Cluster); err != nil {
+	if err := l.checkMember(opts, report.Cluster); err != nil {
 		return err
 	}
+	report.announce(cmd.ErrOrStderr())
+	if !l.dryRun {
+		if err := l.confirm(cmd, report.Cluster); err != nil {
+			return err
+		}
+		if err := l.carryOut(cmd.Context(), opts, i, removal, report.Cluster); err != nil {
+			return err
+		}
+		report.MemberRemoved = l.removeMember
+	}
+	return l.out.print(cmd, report, report.explain)
+}
+
+// checkMember finds out what would keep the membership from being ended, before anything is done.
+func (l *clusterLeave) checkMember(opts *operatorOptions, cluster string) error {
+	if !l.removeMember {
+		return nil
+	}
+	if cluster == "" {
+		return usageError("the cluster's name in the federation is not known any more here: give --name for --remove-member")
+	}
+	_, err := opts.client()
+	return err
+}
+
+func (l *clusterLeave) carryOut(ctx context.Context, opts *operatorOptions, i *install.Installer, removal install.Removal, cluster string) error {
+	if err := l.takeAway(ctx, i, removal); err != nil || !l.removeMember {
+		return err
+	}
+	return removeMember(ctx, opts, cluster)
+}
+
+func (l *clusterLeave) takeAway(ctx context.Context, i *install.Installer, removal install.Removal) error {
+	ctx, cancel := context.WithTimeout(ctx, l.wait)
+	defer cancel()
 	if err := i.Unforward(ctx); err != nil {
 		return err
 	}
-	if err := i.Remove(ctx, removal); err != nil {
-		return err
-	}
-	if l.removeMember {
-		if err := removeMember(ctx, opts, report.Cluster); err != nil {
-			return err
-		}
-		report.MemberRemoved = true
-	}
-	return l.out.print(cmd, report, report.explain)
+	return i.Remove(ctx, removal)
 }
 
 func (l *clusterLeave) confirm(cmd *cobra.Command, cluster string) error {

@@ -13,17 +13,17 @@ import (
 )
 
 // announce says what will be done.
-func (j *clusterJoin) announce(w io.Writer, found install.Found, plan install.Plan, mint bool, forwarding install.Forwarding) {
-	fmt.Fprintf(w, "cluster %s in region %s, Kubernetes %s: %s\n", j.name, j.region, found.Version, summary(plan))
-	for _, s := range plan.Steps {
+func (j *clusterJoin) announce(w io.Writer, todo intended) {
+	fmt.Fprintf(w, "cluster %s in region %s, Kubernetes %s: %s\n", j.name, j.region, todo.found.Version, summary(todo.plan))
+	for _, s := range todo.plan.Steps {
 		if s.Action != install.Keep {
 			fmt.Fprintf(w, "  %s %s %s\n", s.Action, s.Kind, s.Name)
 		}
 	}
-	if mint {
+	if todo.mint {
 		fmt.Fprintf(w, "  make a join token, with which the cluster may export: %s\n", namespaces(j.export))
 	}
-	if forwarding.Changes() {
+	if todo.forwarding.Changes() {
 		fmt.Fprintln(w, "  change ConfigMap kube-system/coredns: ask Hanse for clusterset.local")
 	}
 }

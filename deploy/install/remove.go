@@ -64,21 +64,23 @@ func (r Removal) toRemove() []right {
 	return append(out, right{"patch", "multicluster.x-k8s.io", "serviceexports/status", "", ""})
 }
 
-// Remove does it: first what runs, then what it has made, and the namespace last.
+// Remove does it. What carries calls goes first, while the agent can still tell the others of the drain; then the agent; then what it has
+// made, which it would make again; and the namespace last.
 func (i *Installer) Remove(ctx context.Context, r Removal) error {
-	running := func(s Step) bool { return s.Kind == "Deployment" || s.Kind == "StatefulSet" }
+	var carrying, agent, rest []Step
 	for _, s := range r.Steps {
-		if running(s) {
-			if err := i.remove(ctx, s); err != nil {
-				return err
-			}
+		switch {
+		case s.Kind != "Deployment" && s.Kind != "StatefulSet":
+			rest = append(rest, s)
+		case s.Name == agentName:
+			agent = append(agent, s)
+		default:
+			carrying = append(carrying, s)
 		}
 	}
-	for _, s := range r.Steps {
-		if running(s) {
-			if err := i.awaitGone(ctx, s); err != nil {
-				return err
-			}
+	for _, steps := range [][]Step{carrying, agent} {
+		if err := i.removeAll(ctx, steps); err != nil {
+			return err
 		}
 	}
 	if err := i.removeDerived(ctx); err != nil {
@@ -87,15 +89,22 @@ func (i *Installer) Remove(ctx context.Context, r Removal) error {
 	if err := i.releaseExports(ctx); err != nil {
 		return err
 	}
-	for _, s := range r.Steps {
-		if running(s) {
-			continue
-		}
+	return i.removeAll(ctx, rest)
+}
+
+// removeAll returns when objects with others below them are gone.
+func (i *Installer) removeAll(ctx context.Context, steps []Step) error {
+	for _, s := range steps {
 		if err := i.remove(ctx, s); err != nil {
 			return err
 		}
-		if s.Kind == "Namespace" {
-			return i.awaitGone(ctx, s)
+	}
+	for _, s := range steps {
+		if s.Kind != "Deployment" && s.Kind != "StatefulSet" && s.Kind != "Namespace" {
+			continue
+		}
+		if err := i.awaitGone(ctx, s); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -65,9 +65,13 @@ func TestLeavingTakesAwayWhatIsOurs(t *testing.T) {
 		t.Error("an export that nobody looks after says that it is ready")
 	}
 	writes := l.Writes()
-	agent, derived, namespace := slices.Index(writes, "delete deployments hanse-agent"), slices.Index(writes, "delete services derived-abc"), slices.Index(writes, "delete namespaces hanse-system")
-	if agent > derived || derived > namespace || namespace != len(writes)-1 {
-		t.Errorf("in the order %q", writes)
+	at := 0
+	for _, want := range []string{"deployments hanse-gateway", "deployments hanse-agent", "services derived-abc", "services hanse-agent", "namespaces hanse-system"} {
+		next := slices.Index(writes, "delete "+want)
+		if next < at {
+			t.Errorf("%s comes too early in %q", want, writes)
+		}
+		at = next
 	}
 	if r := l.removal(t); len(r.Steps)+len(r.Derived) > 0 {
 		t.Errorf("a second run finds %+v", r)
