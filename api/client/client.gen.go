@@ -640,6 +640,7 @@ type ExplainedEndpoint struct {
 	Gateway      bool     `json:"gateway,omitempty"`
 	Healthy      bool     `json:"healthy"`
 	SharePercent float64  `json:"sharePercent"`
+	Via          string   `json:"via,omitempty"`
 	Weight       int32    `json:"weight"`
 }
 

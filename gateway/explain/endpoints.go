@@ -32,13 +32,15 @@ type ExplainedGroup struct {
 
 // ExplainedEndpoint is one address that calls are sent to.
 type ExplainedEndpoint struct {
-	// Address is IP:PORT, of a workload's own Envoy or of another cluster's gateway.
-	Address      string   `json:"address"`
-	Gateway      bool     `json:"gateway,omitempty"`
-	Healthy      bool     `json:"healthy"`
-	Weight       uint32   `json:"weight"`
-	SharePercent float64  `json:"sharePercent"`
-	Facts        []string `json:"facts"`
+	// Address is IP:PORT, of a workload's own Envoy, of one that has none, or of another cluster's gateway.
+	Address string `json:"address"`
+	Gateway bool   `json:"gateway,omitempty"`
+	// Via is how it is spoken to: empty is mutual TLS with a workload's own Envoy, also behind a gateway.
+	Via          route.Via `json:"via,omitempty"`
+	Healthy      bool      `json:"healthy"`
+	Weight       uint32    `json:"weight"`
+	SharePercent float64   `json:"sharePercent"`
+	Facts        []string  `json:"facts"`
 }
 
 // The roles of priorities.
@@ -94,7 +96,7 @@ func (x *explainer) group(g route.Group, share float64) ExplainedGroup {
 	}
 	for _, e := range g.Endpoints {
 		one := ExplainedEndpoint{
-			Address: address(e.Address, e.Port), Gateway: e.Gateway, Healthy: e.Healthy, Weight: e.Weight,
+			Address: address(e.Address, e.Port), Gateway: e.Gateway, Via: e.Via, Healthy: e.Healthy, Weight: e.Weight,
 			SharePercent: share * float64(e.Weight) / float64(sum),
 		}
 		if e.Gateway {
@@ -102,6 +104,7 @@ func (x *explainer) group(g route.Group, share float64) ExplainedGroup {
 		} else {
 			one.Facts = x.workloadFacts(e)
 		}
+		one.Facts = append(one.Facts, wayFacts(e.Via)...)
 		out.Endpoints = append(out.Endpoints, one)
 	}
 	return out

@@ -135,7 +135,8 @@ type explainer struct {
 	settled []string
 }
 
-// locate finds the caller, and where it is. The callers of a cluster are its workloads: the first locality among theirs stands for them.
+// locate finds the caller, and where it is. The callers of a cluster are the workloads that have an Envoy, and its egress gateways for all
+// others: the first locality among theirs stands for them.
 func (x *explainer) locate() error {
 	var all []model.Locality
 	for i := range x.in.Facts.Workloads {
@@ -144,7 +145,7 @@ func (x *explainer) locate() error {
 		case x.q.Proxy != "" && w.ID == x.q.Proxy:
 			x.caller, x.of.Locality = w, w.Locality
 			return nil
-		case w.Gateway == nil:
+		case w.Gateway == nil && !w.Plain:
 			all = append(all, w.Locality)
 		}
 	}
@@ -183,7 +184,7 @@ func (x *explainer) elsewhere(here route.Assignment) []LocalityShares {
 	}
 	var others []model.Locality
 	for _, w := range x.in.Facts.Workloads {
-		if w.Gateway == nil && w.Locality != x.of.Locality {
+		if w.Gateway == nil && !w.Plain && w.Locality != x.of.Locality {
 			others = append(others, w.Locality)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/hanse-mesh/hanse/api/model"
 	"github.com/hanse-mesh/hanse/api/policy"
 	"github.com/hanse-mesh/hanse/gateway/route"
+	"github.com/hanse-mesh/hanse/gateway/snapshot"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -90,6 +91,20 @@ var scenarios = map[string]struct {
 		"port 80 of service payments.shop is http in workload pay-1 of cluster eu but tcp in cluster us", ""},
 	"no bundle":  {func(in *Input, _ *Question) { in.Facts.Bundles = in.Facts.Bundles[:2] }, "no bundle of trust domain us.acme (cluster us) is believed here", ""},
 	"not called": {func(in *Input, _ *Question) { in.Facts.Workloads[0].Upstreams = nil }, "proxy web-1 does not offer the service to its workload", ""},
+	"pods": {func(in *Input, q *Question) {
+		asPods(in, q)
+		in.Facts.Workloads[1].Health.Ready = false
+	}, "workload pay-1 of this cluster is not ready", "calls go to eu"},
+	"no egress port": {func(in *Input, q *Question) {
+		asPods(in, q)
+		in.Facts.EgressPorts = nil
+	}, "egress gateway egress does not offer the port", ""},
+	"pods beside Envoys": {func(in *Input, q *Question) {
+		asPods(in, q)
+		r := &in.Facts.Imports[0].Record
+		r.Identities, r.Capacity = []string{"spiffe://us.acme/ns/shop/sa/payments"}, []model.Capacity{{Locality: at("us", "b"), Ready: 1, Total: 1}}
+		in.Facts.Workloads = in.Facts.Workloads[:1]
+	}, "", "calls go to us (us/b)"},
 	"wrong port": {func(_ *Input, q *Question) { q.Port = "grpc" }, `service has no port "grpc": give one of http (80)`, "calls go nowhere"},
 	"left out by policy": {func(in *Input, _ *Question) { in.Facts.Failover[0].Spec.Failover[0].Only = true },
 		"", ""},
@@ -99,6 +114,23 @@ var scenarios = map[string]struct {
 			{Service: pay, Cluster: "us", Locality: at("us", "a")}: route.HeldDown,
 		}
 	}, "", ""},
+}
+
+// asPods takes the Envoys away from beside the workloads, and has an egress gateway ask.
+func asPods(in *Input, q *Question) {
+	f := &in.Facts
+	f.Workloads[0] = model.Workload{
+		ID: "egress", Namespace: model.SystemNamespace, ServiceAccount: model.EgressServiceAccount, Locality: at("eu", "a"),
+		Health: model.WorkloadHealth{Ready: true}, Egress: &model.WorkloadEgress{Bind: "::"},
+	}
+	q.Proxy = "egress"
+	for i := range f.Workloads[1:] {
+		w := &f.Workloads[i+1]
+		w.Plain, w.InboundPort, w.Ports = true, 0, []model.WorkloadPort{{Port: http, Target: w.Address + ":8080"}}
+	}
+	f.EgressPorts = map[snapshot.EgressPort]uint16{{Service: pay, Number: 80}: 20000}
+	r := &f.Imports[0].Record
+	r.Terminated, r.Capacity, r.Identities = r.Capacity, nil, nil
 }
 
 func TestScenarios(t *testing.T) {

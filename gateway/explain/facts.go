@@ -38,21 +38,33 @@ func (x *explainer) ownFacts(l model.Locality) []string {
 			}
 		}
 	}
-	return x.rampFacts([]string{fmt.Sprintf("this cluster: %d of %d workloads take calls", ready, total)}, x.in.Facts.Cluster, l)
+	return x.rampFacts([]string{fmt.Sprintf("this cluster: %d of %d workloads take calls", ready, total)}, x.in.Facts.Cluster, l, false)
 }
 
 func (x *explainer) remoteFacts(cluster model.ClusterName) []string {
-	var places []string
+	var envoys, others []string
 	var out []string
 	stale := false
 	for _, c := range x.port.Request.Remote {
-		if c.Cluster == cluster {
-			places = append(places, fmt.Sprintf("%d of %d in %s", c.Ready, c.Total, c.Locality))
-			out = x.rampFacts(out, cluster, c.Locality)
-			stale = stale || c.Stale
+		if c.Cluster != cluster {
+			continue
 		}
+		place := fmt.Sprintf("%d of %d in %s", c.Ready, c.Total, c.Locality)
+		if c.Terminated {
+			others = append(others, place)
+		} else {
+			envoys = append(envoys, place)
+		}
+		out = x.rampFacts(out, cluster, c.Locality, c.Terminated)
+		stale = stale || c.Stale
 	}
-	facts := []string{fmt.Sprintf("cluster %s: ready %s; its gateways spread over all of them", cluster, strings.Join(places, ", "))}
+	var facts []string
+	if len(envoys) > 0 || len(others) == 0 {
+		facts = append(facts, fmt.Sprintf("cluster %s: ready %s; its gateways spread over all of them", cluster, strings.Join(envoys, ", ")))
+	}
+	if len(others) > 0 {
+		facts = append(facts, fmt.Sprintf("cluster %s: ready without an Envoy of their own %s; its gateways answer for them", cluster, strings.Join(others, ", ")))
+	}
 	if o, ok := x.origin(cluster); ok {
 		facts = append(facts, fmt.Sprintf("published as version %d.%d, confirmed %s ago", o.Epoch, o.Seq, age(o.AgeSeconds)))
 	}
@@ -63,8 +75,8 @@ func (x *explainer) remoteFacts(cluster model.ClusterName) []string {
 }
 
 // rampFacts adds how capacity that has died comes back.
-func (x *explainer) rampFacts(to []string, cluster model.ClusterName, l model.Locality) []string {
-	percent, limited := x.port.Request.Ramps[route.RampKey{Service: x.q.Service, Cluster: cluster, Locality: l}]
+func (x *explainer) rampFacts(to []string, cluster model.ClusterName, l model.Locality, terminated bool) []string {
+	percent, limited := x.port.Request.Ramps[route.RampKey{Service: x.q.Service, Cluster: cluster, Locality: l, Terminated: terminated}]
 	switch {
 	case !limited:
 		return to
@@ -79,11 +91,36 @@ func (x *explainer) rampFacts(to []string, cluster model.ClusterName, l model.Lo
 func (x *explainer) workloadFacts(e route.Endpoint) []string {
 	out := []string{}
 	for _, w := range x.port.Own {
-		if w.Address == e.Address && w.InboundPort == e.Port {
+		if x.servesAt(w) == address(e.Address, e.Port) {
 			out = append(out, "workload "+w.ID+" "+stateText(w))
 		}
 	}
 	return out
+}
+
+// servesAt is where a workload of this cluster accepts calls of the port.
+func (x *explainer) servesAt(w model.Workload) string {
+	if !w.Plain {
+		return address(w.Address, w.InboundPort)
+	}
+	for _, p := range w.Ports {
+		if p.SameSocket(x.port.Port) {
+			return p.Target
+		}
+	}
+	return ""
+}
+
+// wayFacts say how an endpoint is spoken to that is no Envoy of a workload.
+func wayFacts(v route.Via) []string {
+	switch v {
+	case route.ViaPlain:
+		return []string{"no Envoy stands beside it: it is called in the clear, within this cluster"}
+	case route.ViaTerminated:
+		return []string{"the gateway answers, with its own identity, for workloads without an Envoy"}
+	default:
+		return nil
+	}
 }
 
 func stateText(w model.Workload) string {

@@ -26,6 +26,10 @@ func drawWorld(t *rapid.T) (Input, Question) {
 	for i := range rapid.IntRange(0, 4).Draw(t, "workloads") {
 		w := workload(fmt.Sprint("pay-", i), fmt.Sprint("10.0.0.", rapid.IntRange(1, 4).Draw(t, "address")), locality.Draw(t, "locality"))
 		w.Health.Ready, w.Health.Draining = rapid.Bool().Draw(t, "ready"), rapid.Bool().Draw(t, "draining")
+		if w.Plain = rapid.Bool().Draw(t, "plain"); w.Plain {
+			w.Export, w.InboundPort = rapid.Bool().Draw(t, "exported"), 0
+			w.Ports = []model.WorkloadPort{{Port: http, Target: w.Address + ":8080"}}
+		}
 		in.Facts.Workloads = append(in.Facts.Workloads, w)
 	}
 	in.Facts.Imports, in.Facts.Gateways, in.Gateways = nil, map[model.ClusterName][]route.GatewayPoint{}, nil
@@ -37,7 +41,12 @@ func drawWorld(t *rapid.T) (Input, Question) {
 		imp.Stale = rapid.Bool().Draw(t, "stale")
 		for _, l := range rapid.SliceOfNDistinct(locality, 1, 3, func(l model.Locality) model.Locality { return l }).Draw(t, "localities") {
 			total := rapid.Uint32Range(0, 4).Draw(t, "total")
-			imp.Record.Capacity = append(imp.Record.Capacity, model.Capacity{Locality: l, Ready: rapid.Uint32Range(0, total).Draw(t, "ready"), Total: total})
+			c := model.Capacity{Locality: l, Ready: rapid.Uint32Range(0, total).Draw(t, "ready"), Total: total}
+			if rapid.Bool().Draw(t, "terminated") {
+				imp.Record.Terminated = append(imp.Record.Terminated, c)
+			} else {
+				imp.Record.Capacity = append(imp.Record.Capacity, c)
+			}
 		}
 		in.Facts.Imports = append(in.Facts.Imports, imp)
 		for j := range rapid.IntRange(0, 3).Draw(t, "gateways") {
@@ -50,7 +59,8 @@ func drawWorld(t *rapid.T) (Input, Question) {
 	}
 	in.Facts.Ramps = map[route.RampKey]uint32{}
 	for range rapid.IntRange(0, 3).Draw(t, "ramps") {
-		k := route.RampKey{Service: pay, Cluster: model.ClusterName(rapid.SampledFrom([]string{"asia", "eu", "us"}).Draw(t, "of")), Locality: locality.Draw(t, "in")}
+		k := route.RampKey{Service: pay, Cluster: model.ClusterName(rapid.SampledFrom([]string{"asia", "eu", "us"}).Draw(t, "of")), Locality: locality.Draw(t, "in"),
+			Terminated: rapid.Bool().Draw(t, "of pods")}
 		in.Facts.Ramps[k] = rapid.SampledFrom([]uint32{0, 10, 25, 50}).Draw(t, "percent")
 	}
 	in.Facts.Failover = nil
@@ -96,7 +106,7 @@ func asAssignment(e Explanation) []string {
 	for i, p := range e.Priorities {
 		for _, g := range p.Groups {
 			for _, x := range g.Endpoints {
-				line := fmt.Sprint(i, g.Cluster, g.Locality, g.Weight, x.Address, x.Weight, x.Healthy, x.Gateway)
+				line := fmt.Sprint(i, g.Cluster, g.Locality, g.Weight, x.Address, x.Weight, x.Healthy, x.Gateway, x.Via)
 				if len(g.Facts) < 2 || len(x.Facts) == 0 {
 					line += " without a fact"
 				}
@@ -112,7 +122,7 @@ func plain(a route.Assignment) []string {
 	for i, p := range a.Priorities {
 		for _, g := range p.Groups {
 			for _, x := range g.Endpoints {
-				out = append(out, fmt.Sprint(i, g.Cluster, g.Locality, g.Weight, fmt.Sprintf("%s:%d", x.Address, x.Port), x.Weight, x.Healthy, x.Gateway))
+				out = append(out, fmt.Sprint(i, g.Cluster, g.Locality, g.Weight, fmt.Sprintf("%s:%d", x.Address, x.Port), x.Weight, x.Healthy, x.Gateway, x.Via))
 			}
 		}
 	}

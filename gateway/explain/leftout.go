@@ -17,11 +17,11 @@ type LeftOut struct {
 
 // leftOut finds the capacity that is offered and has no group in the assignment. Capacity of another cluster goes with the cluster.
 func (x *explainer) leftOut(a route.Assignment) []LeftOut {
-	there := map[model.ClusterName]bool{}
+	there, ways := map[model.ClusterName]bool{}, map[model.ClusterName]route.Via{}
 	localities := map[model.Locality]bool{}
 	for _, p := range a.Priorities {
 		for _, g := range p.Groups {
-			there[g.Cluster] = true
+			there[g.Cluster], ways[g.Cluster] = true, g.Endpoints[0].Via
 			if g.Cluster == x.in.Facts.Cluster {
 				localities[g.Locality] = true
 			}
@@ -35,8 +35,13 @@ func (x *explainer) leftOut(a route.Assignment) []LeftOut {
 		}
 	}
 	for _, c := range x.port.Request.Remote {
-		if !there[c.Cluster] {
+		switch otherWay := c.Terminated != (ways[c.Cluster] == route.ViaTerminated); {
+		case !there[c.Cluster]:
 			out = append(out, LeftOut{c.Cluster, c.Locality, x.whyLeftOut(c)})
+		case otherWay && c.Terminated:
+			out = append(out, LeftOut{c.Cluster, c.Locality, "workloads without an Envoy wait while the cluster has some with one"})
+		case otherWay:
+			out = append(out, LeftOut{c.Cluster, c.Locality, "workloads with an Envoy wait: none is ready that has not died lately"})
 		}
 	}
 	return out

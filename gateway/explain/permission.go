@@ -58,11 +58,13 @@ func (x *explainer) ownPermission() Permission {
 	f := x.in.Facts
 	p := Permission{Cluster: f.Cluster, Allowed: true, Callers: []string{f.TrustDomain}}
 	for _, w := range f.Workloads {
-		if w.Service != x.q.Service {
+		if w.Service != x.q.Service || w.Plain && !w.Export {
 			continue
 		}
 		p.Offered = true
-		p.Identities = append(p.Identities, w.SPIFFEID(f.TrustDomain))
+		if !w.Plain {
+			p.Identities = append(p.Identities, w.SPIFFEID(f.TrustDomain))
+		}
 		if w.Export {
 			p.Callers = append(p.Callers, authz.Callers(f.Exports, f.Members, f.Cluster, x.q.Service)...)
 		}
@@ -80,6 +82,9 @@ func (x *explainer) permission(origin model.Cluster) Permission {
 		if imp.Cluster == origin.Name && imp.Record.Service == x.q.Service {
 			p.Offered = true
 			p.Identities = append(p.Identities, imp.Record.Identities...)
+			if len(imp.Record.Terminated) > 0 {
+				p.Identities = append(p.Identities, model.WorkloadID(origin.TrustDomain, model.SystemNamespace, model.GatewayServiceAccount))
+			}
 		}
 	}
 	if !p.Allowed {
@@ -93,7 +98,7 @@ func (x *explainer) permission(origin model.Cluster) Permission {
 	}
 	p.Callers = authz.Callers(f.Exports, f.Members, origin.Name, x.q.Service)
 	if !p.Offered {
-		p.Reason = fmt.Sprintf("ExportRule %s opens it, but cluster %s does not offer it: a workload there must register it with --export",
+		p.Reason = fmt.Sprintf("ExportRule %s opens it, but cluster %s does not offer it: a workload there must register it with --export, or a ServiceExport name it",
 			strings.Join(p.Rules, ", "), origin.Name)
 	}
 	return p

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/hanse-mesh/hanse/api/model"
+	"github.com/hanse-mesh/hanse/gateway/snapshot"
 )
 
 // soon is how long before its end a certificate that was not renewed is a problem: it should have been renewed long before.
@@ -23,6 +24,8 @@ func (x *explainer) callerProblems() []string {
 	var out []string
 	if x.caller != nil && x.caller.Gateway != nil {
 		out = append(out, fmt.Sprintf("%s is a gateway: it calls nothing itself, it passes other clusters' calls on", x.q.Proxy))
+	} else if x.caller != nil && x.caller.Egress != nil && !x.calls() {
+		out = append(out, fmt.Sprintf("egress gateway %s does not offer the port: no egress port is allotted to it; is the service imported in this cluster?", x.q.Proxy))
 	} else if x.caller != nil && !x.calls() {
 		out = append(out, fmt.Sprintf("proxy %s does not offer the service to its workload: start it with an --upstream for it, or with --open-http or --vips", x.q.Proxy))
 	}
@@ -54,8 +57,15 @@ func (x *explainer) callerProblems() []string {
 	return out
 }
 
-// calls reports whether the proxy offers its workload the service.
+func egressPort(k model.ServiceKey, p model.Port) snapshot.EgressPort {
+	return snapshot.EgressPort{Service: k, Number: p.Number, UDP: p.Protocol == model.ProtocolUDP}
+}
+
+// calls reports whether the proxy offers its workload the service, or an egress gateway everybody.
 func (x *explainer) calls() bool {
+	if x.caller.Egress != nil {
+		return x.port == nil || x.in.Facts.EgressPorts[egressPort(x.q.Service, x.port.Port)] != 0
+	}
 	return x.caller.Open != nil || slices.ContainsFunc(x.caller.Upstreams, func(u model.Upstream) bool {
 		if u.Service.Namespace == "" {
 			u.Service.Namespace = x.caller.Namespace
