@@ -44,8 +44,6 @@ type builder struct {
 	sameRules bool
 	moved     moved
 	digest    digester
-	// workloads are sorted by ID.
-	workloads []*model.Workload
 	problems  []string
 }
 
@@ -66,13 +64,10 @@ func (b *builder) problemList() []string {
 	return list
 }
 
-func sortedWorkloads(ws []model.Workload) []*model.Workload {
-	out := make([]*model.Workload, len(ws))
-	for i := range ws {
-		out[i] = &ws[i]
-	}
-	slices.SortFunc(out, func(a, b *model.Workload) int { return strings.Compare(a.ID, b.ID) })
-	return out
+// byID sorts workloads. Those of one service are sorted among themselves only: to sort all pods of a cluster would be the greatest part of a
+// build.
+func byID(ws []*model.Workload) {
+	slices.SortFunc(ws, func(a, b *model.Workload) int { return strings.Compare(a.ID, b.ID) })
 }
 
 // localities are those of all proxies, gateways included, sorted, each once. Workloads without an Envoy have none.

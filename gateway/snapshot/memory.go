@@ -141,14 +141,14 @@ func samePointed[T comparable](a, b *T) bool {
 }
 
 func newBuilder(in Inputs, before Memory) *builder {
-	b := &builder{in: &in, before: before, workloads: sortedWorkloads(in.Workloads)}
+	b := &builder{in: &in, before: before}
 	b.after = Memory{
 		rules: rulesOf(&in),
 		routes: routes{
 			localities: localities(in.Workloads), failover: in.Failover, gateways: sortedGateways(in.Gateways), ramps: maps.Clone(in.Ramps),
 		},
 		services:  make(map[model.ServiceKey]*service, len(before.services)+1),
-		workloads: make(map[string]*Workload, len(in.Workloads)),
+		workloads: make(map[string]*Workload, len(before.workloads)+1),
 	}
 	b.sameRules = reflect.DeepEqual(b.after.rules, before.rules)
 	b.moved = b.after.routes.since(before.routes)

@@ -65,15 +65,21 @@ func (b *builder) gather() map[model.ServiceKey]*raw {
 		r := byKey[k]
 		if r == nil {
 			r = &raw{}
+			if before := b.before.services[k]; before != nil {
+				r.own, r.imports = make([]*model.Workload, 0, len(before.raw.own)+1), make([]*Import, 0, len(before.raw.imports)+1)
+			}
 			byKey[k] = r
 		}
 		return r
 	}
-	for _, w := range b.workloads {
-		if serves(w) {
+	for i := range b.in.Workloads {
+		if w := &b.in.Workloads[i]; serves(w) {
 			r := get(w.Service)
 			r.own = append(r.own, w)
 		}
+	}
+	for _, r := range byKey {
+		byID(r.own)
 	}
 	for i := range b.in.OwnExports {
 		get(b.in.OwnExports[i].Service).export = &b.in.OwnExports[i]

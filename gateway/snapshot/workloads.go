@@ -11,11 +11,15 @@ import (
 )
 
 func (b *builder) workloadParts() []*Workload {
-	var out []*Workload
-	for _, own := range b.workloads {
-		if own.Plain {
-			continue
+	var proxies []*model.Workload
+	for i := range b.in.Workloads {
+		if w := &b.in.Workloads[i]; !w.Plain {
+			proxies = append(proxies, w)
 		}
+	}
+	byID(proxies)
+	out := make([]*Workload, 0, len(proxies))
+	for _, own := range proxies {
 		w := b.workloadPart(own)
 		b.after.workloads[w.ID] = w
 		out = append(out, w)

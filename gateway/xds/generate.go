@@ -2,6 +2,7 @@ package xds
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -16,7 +17,7 @@ func Generate(s *snapshot.Snapshot, t Target, m Memo) (Resources, []Problem) {
 	if w == nil {
 		return nil, []Problem{{Subject: "workload " + t.Workload, Reason: "is not registered at this site"}}
 	}
-	b := newBuilder(s, m)
+	b := newBuilder(s, m, sizeFor(s, w))
 	switch {
 	case w.Gateway != nil:
 		b.gateway(w)
@@ -40,20 +41,37 @@ type builder struct {
 	listeners map[string]string
 	// offered says by SNI whether a service port could be made callable.
 	offered map[string]bool
-	// roots holds the PEM roots of each trust domain.
-	roots map[string]string
+	// trusts holds the validation context of each identity that stood alone.
+	trusts map[string]string
+	// roots holds the PEM roots of each trust domain, and domains the sorted names of those.
+	roots   map[string]string
+	domains []string
 }
 
-func newBuilder(s *snapshot.Snapshot, m Memo) *builder {
+// sizeFor is about how many resources of a type a workload gets.
+func sizeFor(s *snapshot.Snapshot, w *snapshot.Workload) int {
+	switch {
+	case w.Gateway != nil:
+		return len(s.Passthrough) + len(s.Terminated)
+	case w.Egress != nil || w.Open != nil:
+		return len(s.Services)
+	default:
+		return len(w.Calls)
+	}
+}
+
+func newBuilder(s *snapshot.Snapshot, m Memo, size int) *builder {
 	b := &builder{
 		s: s, memo: m,
 		out:       map[string]map[string]*Resource{},
 		listeners: map[string]string{},
 		offered:   map[string]bool{},
 		roots:     rootsOf(s.Trust),
+		trusts:    map[string]string{},
 	}
+	b.domains = slices.Sorted(maps.Keys(b.roots))
 	for _, t := range Types {
-		b.out[t] = map[string]*Resource{}
+		b.out[t] = make(map[string]*Resource, size)
 	}
 	return b
 }

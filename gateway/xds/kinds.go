@@ -27,25 +27,31 @@ type kinds struct {
 // kindsOf adds the validation contexts of a service port.
 func (b *builder) kindsOf(sp *snapshot.ServicePort) kinds {
 	k := kinds{plain: sp.Plain && sp.Port.Protocol != model.ProtocolUDP}
-	var domains []string
-	add := func(ids []string) string {
-		of := domainsOf(ids)
-		name, ok := b.trustOf(of)
-		k.missing = k.missing || len(ids) > 0 && !ok
-		domains = append(domains, of...)
-		return name
-	}
-	k.envoys, k.terminators = add(sp.Identities), add(sp.Terminators)
+	k.envoys, k.terminators = b.trustIn(sp.Identities), b.trustIn(sp.Terminators)
+	k.missing = len(sp.Identities) > 0 && k.envoys == "" || len(sp.Terminators) > 0 && k.terminators == ""
 	switch {
 	case k.envoys == "" || k.terminators == "":
 		k.check = k.envoys + k.terminators
 	case b.checkedAs(sp) != nil:
-		slices.Sort(domains)
-		k.check, _ = b.trustOf(slices.Compact(domains))
+		k.check = b.trustIn(slices.Concat(sp.Identities, sp.Terminators))
 	default:
 		k.check = k.envoys
 	}
 	return k
+}
+
+// trustIn adds the validation context of the domains of identities; its name is empty when no root of them is known.
+func (b *builder) trustIn(ids []string) string {
+	if len(ids) != 1 {
+		name, _ := b.trustOf(domainsOf(ids))
+		return name
+	}
+	name, known := b.trusts[ids[0]]
+	if !known {
+		name, _ = b.trustOf(domainsOf(ids))
+		b.trusts[ids[0]] = name
+	}
+	return name
 }
 
 func (k kinds) none() bool { return k.envoys == "" && k.terminators == "" && !k.plain }

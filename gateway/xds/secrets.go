@@ -2,7 +2,6 @@ package xds
 
 import (
 	"encoding/pem"
-	"maps"
 	"slices"
 	"strings"
 
@@ -26,7 +25,7 @@ func NewDefaultSecret(certPEM, keyPEM []byte) *Resource {
 // trustAll adds the validation context of all trusted domains and returns its name. It reports false when no root is known: such a
 // context can not be expressed, and nothing may be accepted.
 func (b *builder) trustAll() (string, bool) {
-	return b.trust(TrustSecret, slices.Sorted(maps.Keys(b.roots)))
+	return b.trust(TrustSecret, b.domains)
 }
 
 // trustOf is trustAll for the given domains only.
