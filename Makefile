@@ -4,7 +4,7 @@ GO    ?= go
 BIN   := bin/hanse
 export CGO_ENABLED ?= 0
 
-.PHONY: help build test race verify chart demo bench e2e e2e-matrix e2e-kube kube-up kube-down fuzz sim generate clean
+.PHONY: help build test race verify chart demo bench e2e e2e-matrix e2e-kube kube-up kube-image kube-down fuzz sim generate clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -55,6 +55,9 @@ kube-up: build ## Bring up real Kubernetes clusters as root, joined by a network
 	{ setsid nohup bin/kubelab -clusters $(or $(CLUSTERS),2) -dir $(KUBE_DIR)/lab -hanse $(BIN) -envoy "$$envoy" >$(KUBE_DIR)/up.log 2>&1 </dev/null & } && \
 	pid=$$! && echo $$pid >$(KUBE_DIR)/pid && \
 	while kill -0 $$pid 2>/dev/null && ! grep -q '^export HOME' $(KUBE_DIR)/up.log; do sleep 0.2; done && cat $(KUBE_DIR)/up.log && kill -0 $$pid
+
+kube-image: build ## Give the clusters of kube-up the hanse binary as it is now; delete Hanse's pods to run it
+	@kill -USR1 $$(cat $(KUBE_DIR)/pid)
 
 kube-down: ## Take the clusters of kube-up down
 	@pid=$$(cat $(KUBE_DIR)/pid 2>/dev/null) && kill $$pid && while kill -0 $$pid 2>/dev/null; do sleep 0.2; done; rm -f $(KUBE_DIR)/pid

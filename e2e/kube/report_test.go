@@ -31,7 +31,7 @@ func report(outcomes []outcome) string {
 			fmt.Fprintf(&b, "          %s\n", strings.ReplaceAll(line, "\n", " "))
 		}
 	}
-	fmt.Fprintf(&b, "mcs: %d of %d\n", held, len(outcomes))
+	fmt.Fprintf(&b, "mcs: %d of %d\n", held, len(rules()))
 	return b.String()
 }
 

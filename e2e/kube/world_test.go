@@ -4,7 +4,9 @@ package kube
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -14,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"k8s.io/klog/v2"
 	mcs "sigs.k8s.io/mcs-api/pkg/client/clientset/versioned"
 
 	"github.com/hanse-mesh/hanse/e2e/kube/lab"
@@ -37,6 +40,9 @@ var world struct {
 
 // TestMain brings the clusters up, and takes them down whatever happens.
 func TestMain(m *testing.M) {
+	// client-go logs each closed connection of a command in a pod.
+	klog.LogToStderr(false)
+	klog.SetOutput(io.Discard)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	code := 1
 	if err := raise(ctx); err != nil {
@@ -95,7 +101,13 @@ func raise(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return adopt(world.lab.Clusters)
+	if err := adopt(world.lab.Clusters); err != nil {
+		return err
+	}
+	if world.lab.Federation == nil {
+		return errors.New("there is no Hanse to install: run `make e2e-kube`, or name binaries in HANSE_BINARY and HANSE_ENVOY")
+	}
+	return install(ctx, world.lab, os.Getenv("HANSE_BINARY"))
 }
 
 // connect adopts clusters that are there already.

@@ -54,6 +54,23 @@ func run() (err error) {
 			fmt.Println("export", variable)
 		}
 	}
-	<-ctx.Done()
-	return nil
+	return serve(ctx, l, o)
+}
+
+// serve takes a new Hanse into the clusters at each SIGUSR1, until it is interrupted.
+func serve(ctx context.Context, l *lab.Lab, o lab.Options) error {
+	refresh := make(chan os.Signal, 1)
+	signal.Notify(refresh, syscall.SIGUSR1)
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-refresh:
+		}
+		if err := l.Refresh(ctx, o); err != nil {
+			fmt.Fprintln(os.Stderr, "kubelab: refresh:", err)
+			continue
+		}
+		fmt.Println("refreshed")
+	}
 }

@@ -132,6 +132,20 @@ func (l *Lab) images(o Options) ([]string, error) {
 	return image.Store(filepath.Join(cache, "images"), images)
 }
 
+// Refresh gives the clusters the image of a Hanse that was built anew. Pods that are made from now on run it.
+func (l *Lab) Refresh(ctx context.Context, o Options) error {
+	archives, err := l.images(o)
+	if err != nil {
+		return err
+	}
+	all, running := errgroup.WithContext(ctx)
+	for _, c := range l.Clusters {
+		// Hanse's image is the last one; the others stay what they are.
+		all.Go(func() error { return c.importImages(running, archives[len(archives)-1:]) })
+	}
+	return all.Wait()
+}
+
 // raise starts everything at once: first all namespaces and cables, one after another, then what runs in them.
 func (l *Lab) raise(ctx context.Context, o Options, archives []string) error {
 	l.WAN = wan.NewSwitch()
