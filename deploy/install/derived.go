@@ -25,22 +25,22 @@ type made struct {
 	name     string
 	resource schema.GroupVersionResource
 	// namespace limits the search; empty is everywhere.
-	namespace, label string
+	namespace, selector string
 }
 
+// ownSelector finds most of what the agent makes. The Services that it derives say for which service they are, too.
+const ownSelector = labelManagedBy + "=" + agentManager
+
 var agentMade = []made{
-	{name: "ServiceImport", resource: imports("serviceimports"), label: labelManagedBy},
+	{name: "ServiceImport", resource: imports("serviceimports"), selector: ownSelector},
 	{name: "EndpointSlice", resource: schema.GroupVersionResource{Group: "discovery.k8s.io", Version: "v1", Resource: "endpointslices"},
-		label: "endpointslice.kubernetes.io/managed-by"},
-	{name: "Service", resource: schema.GroupVersionResource{Version: "v1", Resource: "services"}, label: labelManagedBy},
-	{name: "ClusterTrustBundle", resource: schema.GroupVersionResource{Group: "certificates.k8s.io", Version: "v1", Resource: "clustertrustbundles"},
-		label: labelManagedBy},
-	{name: "ClusterTrustBundle", resource: schema.GroupVersionResource{Group: "certificates.k8s.io", Version: "v1beta1", Resource: "clustertrustbundles"},
-		label: labelManagedBy},
-	{name: "Secret", resource: schema.GroupVersionResource{Version: "v1", Resource: "secrets"}, namespace: helm.Namespace, label: labelManagedBy},
-	{name: "ConfigMap", resource: schema.GroupVersionResource{Version: "v1", Resource: "configmaps"}, namespace: helm.Namespace, label: labelManagedBy},
-	{name: "Lease", resource: schema.GroupVersionResource{Group: "coordination.k8s.io", Version: "v1", Resource: "leases"}, namespace: helm.Namespace,
-		label: labelManagedBy},
+		selector: "endpointslice.kubernetes.io/managed-by=" + agentManager},
+	{name: "Service", resource: schema.GroupVersionResource{Version: "v1", Resource: "services"}, selector: ownSelector + ",multicluster.kubernetes.io/service-name"},
+	{name: "ClusterTrustBundle", resource: schema.GroupVersionResource{Group: "certificates.k8s.io", Version: "v1", Resource: "clustertrustbundles"}, selector: ownSelector},
+	{name: "ClusterTrustBundle", resource: schema.GroupVersionResource{Group: "certificates.k8s.io", Version: "v1beta1", Resource: "clustertrustbundles"}, selector: ownSelector},
+	{name: "Secret", resource: schema.GroupVersionResource{Version: "v1", Resource: "secrets"}, namespace: helm.Namespace, selector: ownSelector},
+	{name: "ConfigMap", resource: schema.GroupVersionResource{Version: "v1", Resource: "configmaps"}, namespace: helm.Namespace, selector: ownSelector},
+	{name: "Lease", resource: schema.GroupVersionResource{Group: "coordination.k8s.io", Version: "v1", Resource: "leases"}, namespace: helm.Namespace, selector: ownSelector},
 }
 
 // derived is one object that the agent has made.
@@ -67,7 +67,7 @@ func (i *Installer) derived(ctx context.Context) ([]derived, error) {
 		if listed[m.name] {
 			continue
 		}
-		list := metav1.ListOptions{LabelSelector: m.label + "=" + agentManager, Limit: 500}
+		list := metav1.ListOptions{LabelSelector: m.selector, Limit: 500}
 		for {
 			found, err := i.Objects.Resource(m.resource).Namespace(m.namespace).List(ctx, list)
 			if apierrors.IsNotFound(err) {

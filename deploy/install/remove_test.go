@@ -27,9 +27,12 @@ func inUse(t *testing.T) *lab {
 	l.Put("v1", "namespaces", "", "shop", map[string]any{"apiVersion": "v1", "kind": "Namespace"})
 	for manager, name := range map[string]string{"hanse": "derived-abc", "another": "web"} {
 		l.Put(mcs, "serviceimports", "shop", name, object(mcs, "ServiceImport", labelManagedBy, manager))
-		l.Put("v1", "services", "shop", name, object("v1", "Service", labelManagedBy, manager))
+		service := object("v1", "Service", labelManagedBy, manager)
+		service["metadata"].(map[string]any)["labels"].(map[string]any)["multicluster.kubernetes.io/service-name"] = "web"
+		l.Put("v1", "services", "shop", name, service)
 		l.Put("discovery.k8s.io/v1", "endpointslices", "shop", name, object("discovery.k8s.io/v1", "EndpointSlice", "endpointslice.kubernetes.io/managed-by", manager))
 	}
+	l.Put("v1", "services", "shop", "labelled", object("v1", "Service", labelManagedBy, "hanse"))
 	l.Put("v1", "secrets", helm.Namespace, identitySecret, object("v1", "Secret", labelManagedBy, "hanse"))
 	export := object(mcs, "ServiceExport", "mine", "yes")
 	export["status"] = map[string]any{"conditions": []any{map[string]any{"type": "Ready"}}}
@@ -56,7 +59,7 @@ func TestLeavingTakesAwayWhatIsOurs(t *testing.T) {
 		"apiextensions.k8s.io/v1|customresourcedefinitions||serviceimports.multicluster.x-k8s.io",
 		"discovery.k8s.io/v1|endpointslices|shop|web",
 		mcs + "|serviceexports|shop|web", mcs + "|serviceimports|shop|web",
-		"v1|namespaces||default", "v1|namespaces||kube-system", "v1|namespaces||shop", "v1|services|shop|web",
+		"v1|namespaces||default", "v1|namespaces||kube-system", "v1|namespaces||shop", "v1|services|shop|labelled", "v1|services|shop|web",
 	}
 	if got := l.Objects(); !slices.Equal(got, want) {
 		t.Errorf("left are\n%s", strings.Join(got, "\n"))
