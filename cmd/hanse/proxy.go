@@ -35,13 +35,19 @@ restart; the Envoy goes on without the proxy.
 A workload whose check fails is out of rotation at once, and back as soon as its check passes. One that fails again and again within
 a minute flaps: its check must then pass for a while first, from 1s after its second failure to 30s.
 
+In a pod of Kubernetes it proves itself by the pod's service account in place of a token: --service-account-token names the file of a
+projected token with audience hanse, --site-roots the one of the site's roots. The workload is named after the pod, and may serve what the
+pod is an endpoint of. Service account gateway of hanse-system runs gateways, service account egress the egress: for the whole cluster in
+hanse-system, else for its own namespace.
+
 Ports: 7721 mutual TLS from other Envoys, 7722 gateway, 7720 health and metrics (loopback).`,
 		Example: `  hanse token create workload --namespace shop --service-account cart --service cart   # where the agent runs
   hanse proxy --token hanse-workload-1.… --name cart-1 --locality eu/eu-a --address 10.0.0.7 \
     --service cart --port name=http,number=8080,protocol=http,target=127.0.0.1:8080 \
     --check kind=http,target=127.0.0.1:8080,path=/healthz --export \
     --upstream service=payments,port=http,bind=127.0.0.1:9001
-  hanse proxy --token hanse-workload-1.… --name gw-1 --locality eu/eu-a --address 10.0.0.8 --gateway`,
+  hanse proxy --token hanse-workload-1.… --name gw-1 --locality eu/eu-a --address 10.0.0.8 --gateway
+  hanse proxy --service-account-token /var/run/hanse/identity/token --site-roots /var/run/hanse/identity/roots.pem --address 10.1.0.9 --egress`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return runRole(cmd, o.validate, o.log, func(ctx context.Context, logger *slog.Logger) error { return runProxy(ctx, o, logger) })
@@ -97,6 +103,11 @@ func runProxy(ctx context.Context, o proxyOptions, logger *slog.Logger) error {
 	}
 	if err := openDataDir(o.dataDir); err != nil {
 		return err
+	}
+	if o.inPod() {
+		if err := o.nameByPod(); err != nil {
+			return err
+		}
 	}
 	health, err := listen("health-listen", o.healthListen)
 	if err != nil {

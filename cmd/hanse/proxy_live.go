@@ -25,39 +25,47 @@ import (
 	"github.com/hanse-mesh/hanse/trust/token"
 )
 
-// newEnrolment makes the client of the site's agent. Without a token it can go on with the certificate and address on disk.
+// newEnrolment makes the client of the site's agent.
 func (p *proxyParts) newEnrolment() (*enroll.Client, error) {
-	dir := p.opts.dataDir
-	key, err := identity.LoadOrCreateKey(filepath.Join(dir, proxyKeyFile))
+	key, err := identity.LoadOrCreateKey(filepath.Join(p.opts.dataDir, proxyKeyFile))
 	if err != nil {
 		return nil, err
 	}
-	t, err := p.siteToken()
-	if err != nil {
-		return nil, err
-	}
-	p.agent = p.agentAddress(t)
-	store := svidStore{dir}
-	return enroll.New(enroll.Config{
-		ConnectPinned: func(context.Context) (*grpc.ClientConn, error) {
-			return dialGRPC(p.agent, identity.PinnedClientTLS(t.Pin))
-		},
-		Connect: p.connect,
-		TokenID: t.ID, TokenSecret: t.Secret, Workload: p.opts.name, Key: key, Store: store, Version: version,
-		Clock: p.clock, Logger: p.logger,
+	cfg := enroll.Config{
+		Connect: p.connect, Workload: p.opts.name, Key: key, Version: version, Clock: p.clock, Logger: p.logger,
 		OnCertificate: func(chain, roots [][]byte) {
 			if err := p.useCertificate(chain, roots); err != nil {
 				p.logger.Error("the agent's answer holds no usable certificate", "error", err)
 			}
 		},
 		OnWelcome:  func(model.ClusterName, string) { p.state.missing("registration", "") },
-		OnRejected: func(err error) { p.state.missing("registration", "the agent refused the registration: "+err.Error()) },
+		OnRejected: func(err error) { p.state.missing("registration", "the agent refused this proxy: "+err.Error()) },
 		OnProblems: func(problems []string) {
 			for _, text := range problems {
 				p.logger.Warn("a part of the registration cannot be offered", "problem", text)
 			}
 		},
-	})
+	}
+	if p.opts.inPod() {
+		p.proveByAccount(&cfg)
+	} else if err := p.proveByToken(&cfg); err != nil {
+		return nil, err
+	}
+	return enroll.New(cfg)
+}
+
+// proveByToken lets the enrolment show the workload token. Without one it can go on with the certificate and address on disk.
+func (p *proxyParts) proveByToken(cfg *enroll.Config) error {
+	t, err := p.siteToken()
+	if err != nil {
+		return err
+	}
+	p.agent = p.agentAddress(t)
+	cfg.TokenID, cfg.TokenSecret, cfg.Store = t.ID, t.Secret, svidStore{p.opts.dataDir}
+	cfg.ConnectPinned = func(context.Context) (*grpc.ClientConn, error) {
+		return dialGRPC(p.agent, identity.PinnedClientTLS(t.Pin))
+	}
+	return nil
 }
 
 // siteToken reads the token, which also tells the agent's address. It is kept as text beside the certificate, so that a restart needs

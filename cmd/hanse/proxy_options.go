@@ -2,6 +2,7 @@ package main
 
 import (
 	"net"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -12,11 +13,16 @@ import (
 	"github.com/hanse-mesh/hanse/gateway/health"
 )
 
+// podIPVariable is the variable that manifests fill with the pod's own address.
+const podIPVariable = "POD_IP"
+
 // proxyOptions are the flags of "hanse proxy".
 type proxyOptions struct {
 	log          logOptions
 	dataDir      string
 	token        string
+	accountToken string
+	siteRoots    string
 	agent        string
 	name         string
 	locality     string
@@ -33,6 +39,8 @@ type proxyOptions struct {
 	gateway      bool
 	gatewayBind  string
 	gatewayAdv   string
+	egress       bool
+	egressBind   string
 	envoy        string
 	concurrency  int
 	drainTime    time.Duration
@@ -43,10 +51,12 @@ func (o *proxyOptions) bind(f *pflag.FlagSet) {
 	o.log.bind(f)
 	f.StringVar(&o.dataDir, "data-dir", "/var/lib/hanse/proxy", "folder for key, certificate, cache and Envoy's files")
 	f.StringVar(&o.token, "token", "", "workload token, made by 'hanse token create workload' at the site's agent; needed once")
-	f.StringVar(&o.agent, "agent", "", "host:port of the site's agent (default: as the token says)")
-	f.StringVar(&o.name, "name", "", "name of this workload, unique in the site")
-	f.StringVar(&o.locality, "locality", "", "where it runs: REGION or REGION/ZONE")
-	f.StringVar(&o.address, "address", "", "IP address at which the site's other Envoys and gateways reach this one")
+	f.StringVar(&o.accountToken, "service-account-token", "", "in a pod of Kubernetes, in place of --token: file with a projected service-account token of audience "+model.TokenAudience)
+	f.StringVar(&o.siteRoots, "site-roots", "", "file with the roots of the site (PEM), with --service-account-token; the agent keeps them in the ConfigMap hanse-roots")
+	f.StringVar(&o.agent, "agent", "", "host:port of the site's agent (default: as the token says, with --service-account-token "+defaultPodAgent+")")
+	f.StringVar(&o.name, "name", "", "name of this workload, unique in the site (with --service-account-token it follows from the pod)")
+	f.StringVar(&o.locality, "locality", "", "where it runs: REGION or REGION/ZONE (with --service-account-token what is left out is that of the pod's node)")
+	f.StringVar(&o.address, "address", os.Getenv(podIPVariable), "IP address at which the site's other Envoys and gateways reach this one (default: $"+podIPVariable+")")
 	f.Uint16Var(&o.inboundPort, "inbound-port", 7721, "port on which its Envoy accepts mutual TLS")
 	f.StringVar(&o.inboundBind, "inbound-bind", "", "address on which its Envoy listens (default: --address)")
 	f.StringVar(&o.service, "service", "", "service that the workload serves, in the token's namespace; empty for one that only calls")
@@ -59,6 +69,8 @@ func (o *proxyOptions) bind(f *pflag.FlagSet) {
 	f.BoolVar(&o.gateway, "gateway", false, "run an east-west gateway instead of a workload's proxy")
 	f.StringVar(&o.gatewayBind, "gateway-listen", "0.0.0.0:7722", "address on which the gateway listens")
 	f.StringVar(&o.gatewayAdv, "gateway-advertise", "", "host:port at which other clusters reach the gateway: an IP or a host name (default: --address and the listen port)")
+	f.BoolVar(&o.egress, "egress", false, "in Kubernetes, run an egress gateway: pods without an Envoy of their own call other clusters through it")
+	f.StringVar(&o.egressBind, "egress-listen", "::", "IP address on which the egress listens, on the ports that the agent allots")
 	f.StringVar(&o.envoy, "envoy", "", "Envoy binary (default: envoy on PATH)")
 	f.IntVar(&o.concurrency, "concurrency", 0, "Envoy's worker threads (default: one per core)")
 	f.DurationVar(&o.drainTime, "drain-time", 5*time.Second, "how long calls under way may take after SIGTERM")
@@ -67,9 +79,12 @@ func (o *proxyOptions) bind(f *pflag.FlagSet) {
 
 // workload is the registration that the options describe. Namespace and service account follow from the certificate.
 func (o *proxyOptions) workload(namespace string) (model.Workload, error) {
-	locality, err := model.ParseLocality(o.locality)
-	if err != nil {
-		return model.Workload{}, usageError("--locality: %w", err)
+	var locality model.Locality
+	var err error
+	if o.locality != "" || !o.inPod() {
+		if locality, err = model.ParseLocality(o.locality); err != nil {
+			return model.Workload{}, usageError("--locality: %w", err)
+		}
 	}
 	if net.ParseIP(o.address) == nil {
 		return model.Workload{}, usageError("--address %q is not an IP address: give the one at which this machine is reached within the site", o.address)
@@ -81,7 +96,11 @@ func (o *proxyOptions) workload(namespace string) (model.Workload, error) {
 	if o.vips || o.openHTTP != "" {
 		w.Open = &model.OpenUpstreams{VIPs: o.vips, HTTPBind: o.openHTTP}
 	}
-	if o.gateway {
+	switch {
+	case o.egress:
+		w.Egress, err = o.egressRegistration(namespace)
+		return w, err
+	case o.gateway:
 		w.Gateway, err = o.gatewayRegistration()
 		return w, err
 	}
@@ -220,8 +239,13 @@ func splitPort(what, address string) (string, uint16, error) {
 }
 
 func (o *proxyOptions) validate() error {
-	if err := model.ValidateLabel("--name", o.name); err != nil {
-		return usageError("%w", err)
+	if err := o.validateProof(); err != nil {
+		return err
+	}
+	if !o.inPod() {
+		if err := model.ValidateLabel("--name", o.name); err != nil {
+			return usageError("%w", err)
+		}
 	}
 	if o.drainTime < 0 || o.drainTime > time.Hour {
 		return usageError("--drain-time %s is not between 0s and 1h", o.drainTime)

@@ -52,3 +52,29 @@ func PinnedClientTLS(pin []byte, options ...PinOption) *tls.Config {
 	}
 	return c
 }
+
+// RootedClientTLS is for a client that has no identity yet and holds the roots of its peers' trust domain (DER), which load reads for each
+// connection: they may change while it waits. As with PinnedClientTLS, only the control plane is accepted.
+func RootedClientTLS(load func() ([][]byte, error), options ...PinOption) *tls.Config {
+	p := pinned{clock: clock.Real{}, match: controlPlane}
+	for _, o := range options {
+		o(&p)
+	}
+	c := base()
+	c.InsecureSkipVerify = true // VerifyConnection does it by the roots.
+	c.VerifyConnection = func(state tls.ConnectionState) error {
+		if len(state.PeerCertificates) == 0 {
+			return ErrNoPeer
+		}
+		roots, err := load()
+		if err != nil {
+			return err
+		}
+		t, err := newTrust(roots)
+		if err != nil {
+			return err
+		}
+		return t.accept(state.PeerCertificates, p.clock.Now(), p.match, false)
+	}
+	return c
+}
