@@ -50,9 +50,7 @@ func serviceCluster(sp *snapshot.ServicePort, k kinds) *Resource {
 	c := remoteCluster(sp.SNI, callFailures, connectTimeout)
 	c.CommonLbConfig.LocalityConfigSpecifier = byLocality()
 	if sp.Affinity {
-		// A few thousand places are enough for the endpoints of one service, and a table of each worker for each service costs memory.
-		c.LbPolicy = clusterv3.Cluster_MAGLEV
-		c.LbConfig = &clusterv3.Cluster_MaglevLbConfig_{MaglevLbConfig: &clusterv3.Cluster_MaglevLbConfig{TableSize: wrapperspb.UInt64(affinityPlaces)}}
+		byHash(c)
 	}
 	if k.multiplexed(sp) {
 		multiplexed(c, sp, k)
@@ -60,6 +58,16 @@ func serviceCluster(sp *snapshot.ServicePort, k kinds) *Resource {
 		sessions(c, sp, k)
 	}
 	return resource(sp.SNI, c)
+}
+
+// byHash has what a listener hashes pick the endpoint: at an egress gateway a client's address, elsewhere nothing, as local applications share
+// one. A few thousand places are enough for the endpoints of one service, and a table of each worker for each service costs memory.
+//
+// All egress gateways lead an address alike. What they do not do: Kubernetes' timeout, after which a client may be led elsewhere, and to lead
+// an address to one pod of another cluster, whose gateway spreads its calls.
+func byHash(c *clusterv3.Cluster) {
+	c.LbPolicy = clusterv3.Cluster_MAGLEV
+	c.LbConfig = &clusterv3.Cluster_MaglevLbConfig_{MaglevLbConfig: &clusterv3.Cluster_MaglevLbConfig{TableSize: wrapperspb.UInt64(affinityPlaces)}}
 }
 
 // byLocality has the weights of groups count.

@@ -219,6 +219,7 @@ func TestPods(t *testing.T) {
 	t.Run("pods of the own cluster", func(t *testing.T) { testOwnPods(t, p, client) })
 	t.Run("own Envoys come first", func(t *testing.T) { testPassedFirst(t, p, client) })
 	t.Run("a frozen gateway", func(t *testing.T) { testFrozenTerminator(t, p, client) })
+	t.Run("one client address, one pod", func(t *testing.T) { testAffinity(t, p) })
 }
 
 // testStrangers calls pods as who may not: under no certificate, under another root, and as a member that no rule names.
@@ -334,6 +335,45 @@ func testPassedFirst(t *testing.T, p *pods, client *http.Client) {
 		Terminated: p.near.Imports[0].Record.Terminated})
 	p.push(p.near, "egress")
 	eventually(t, "the pods", expect(client, "POST", p.url(), 200, "far-"))
+}
+
+// testAffinity has the oldest export, the own cluster's, ask for affinity: every connection of one address leads to one pod, until that dies.
+func testAffinity(t *testing.T, p *pods) {
+	own := p.far.OwnExports[0]
+	own.CreatedAt, own.SessionAffinity = time.Unix(1, 0), "ClientIP"
+	p.near.OwnExports = []model.ServiceExport{own}
+	p.near.Workloads = append(p.near.Workloads[:1:1], p.pod("near-3"), p.pod("near-4"), p.pod("near-5"))
+	p.push(p.near, "egress")
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	eventually(t, "own pod", expect(client, "GET", p.url(), 200, "near-"))
+	var one string
+	eventually(t, "all at one", func() error {
+		by := p.calls(client, "POST", 20)
+		for one = range by {
+			if by[one] != 20 {
+				return fmt.Errorf("answered by %v", by)
+			}
+		}
+		return nil
+	})
+	eventually(t, "datagrams at one", func() error {
+		by := map[string]int{}
+		for range 10 {
+			text, err := ask(p.at(udpPort), "ping")
+			if err != nil {
+				return err
+			}
+			by[text]++
+		}
+		if len(by) != 1 {
+			return fmt.Errorf("answered by %v", by)
+		}
+		return nil
+	})
+	p.apps[one].Close()
+	if by := p.calls(client, "POST", 20); by[one] > 0 {
+		t.Errorf("answered by %v, and %s is dead", by, one)
+	}
 }
 
 // testFrozenTerminator stops the gateway's Envoy: safe calls go on with a pod of the own cluster, and sessions end.

@@ -58,7 +58,7 @@ func (b *builder) egressUDP(name string, at address, sp *snapshot.ServicePort, f
 		return
 	}
 	direct := plainPrefix + sp.SNI
-	cluster := b.part(sp.ConfigDigest+"/"+direct, func() *Resource { return directCluster(direct) })
+	cluster := b.part(sp.ConfigDigest+"/"+direct, func() *Resource { return directCluster(direct, sp.Affinity) })
 	b.add(ClusterType, cluster)
 	b.add(EndpointType, b.part(sp.Digest+"/endpoints|"+direct+"|"+from.String(), func() *Resource {
 		plain := only(local.Assignment, isPlain)
@@ -76,8 +76,11 @@ func servedHere(a route.Assignment) bool {
 func isPlain(e route.Endpoint) bool { return e.Via == route.ViaPlain }
 
 // directCluster reaches this cluster's workloads. Datagrams tell nothing of who receives them: readiness is all that is known.
-func directCluster(name string) *Resource {
+func directCluster(name string, affinity bool) *Resource {
 	c := remoteCluster(name, 1, siteConnectTimeout)
+	if affinity {
+		byHash(c)
+	}
 	c.UpstreamConnectionOptions, c.OutlierDetection = nil, nil
 	c.CommonLbConfig.LocalityConfigSpecifier = byLocality()
 	return resource(name, c)
