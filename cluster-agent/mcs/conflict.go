@@ -107,7 +107,7 @@ func portDifference(winner, e model.ServiceExport, merged []MergedPort) (differe
 	text := fmt.Sprintf("ports %s instead of %s", orNone(has), orNone(wins))
 	var lost []string
 	for _, p := range e.Ports {
-		if !slices.ContainsFunc(merged, func(m MergedPort) bool { return samePort(m.Port, p) }) {
+		if !slices.ContainsFunc(merged, func(m MergedPort) bool { return m.is(p) }) {
 			lost = append(lost, portText(p))
 		}
 	}
@@ -119,7 +119,7 @@ func portDifference(winner, e model.ServiceExport, merged []MergedPort) (differe
 
 func portTexts(ports []model.Port) []string {
 	sorted := slices.Clone(ports)
-	slices.SortFunc(sorted, comparePorts)
+	slices.SortFunc(sorted, model.Port.Compare)
 	out := make([]string, len(sorted))
 	for i, p := range sorted {
 		out[i] = portText(p)

@@ -54,7 +54,7 @@ func TestMergeLaws(t *testing.T) {
 				t.Fatalf("%s decides, but %s is older", w.Cluster, r.Cluster)
 			}
 			for _, p := range r.Export.Ports {
-				if !slices.ContainsFunc(m.Ports, func(o MergedPort) bool { return o.Name == p.Name || samePort(o.Port, p) }) {
+				if !slices.ContainsFunc(m.Ports, func(o MergedPort) bool { return o.Name == p.Name || o.Port.SameSocket(p) }) {
 					t.Fatalf("port %v of %s is in no way there", p, r.Cluster)
 				}
 			}
@@ -66,7 +66,7 @@ func TestMergeLaws(t *testing.T) {
 		}
 		for i, p := range m.Ports {
 			for _, o := range m.Ports[:i] {
-				if o.Name == p.Name || samePort(o.Port, p.Port) {
+				if o.Name == p.Name || o.Port.SameSocket(p.Port) {
 					t.Fatalf("%v and %v stand side by side", o, p)
 				}
 			}
@@ -74,7 +74,7 @@ func TestMergeLaws(t *testing.T) {
 				t.Fatalf("nobody serves %v", p)
 			}
 			for _, c := range m.Clusters {
-				has := slices.ContainsFunc(of[c].Ports, func(o model.Port) bool { return samePort(o, p.Port) })
+				has := slices.ContainsFunc(of[c].Ports, func(o model.Port) bool { return o.Name == p.Name && o.SameSocket(p.Port) })
 				if has != p.Served(c) {
 					t.Fatalf("%s serves %v: %t, but it has the port: %t", c, p, p.Served(c), has)
 				}

@@ -35,6 +35,9 @@ func (p MergedPort) Served(by model.ClusterName) bool {
 	return found
 }
 
+// is reports whether both are one port: one name, and one number of one transport.
+func (p MergedPort) is(o model.Port) bool { return p.Name == o.Name && p.SameSocket(o) }
+
 // Merge merges all exports of one service, of which there is at least one; their order does not matter. A cluster counts once.
 func Merge(all []Remote) Merged {
 	exports := byAge(all)
@@ -66,37 +69,25 @@ func byAge(all []Remote) []Remote {
 	})
 }
 
-// mergePorts makes the union. An older export's port stands: a younger one's of the same name, else of the same number, is dropped. But who
-// has a port under another name has it: calls to it go by number.
+// mergePorts makes the union. An older export's port stands: a younger one's of the same name, else of the same number, is dropped, and its
+// cluster does not serve it, as gateways hold it, too.
 func mergePorts(exports []Remote) []MergedPort {
 	var out []MergedPort
 	for _, e := range exports {
 		for _, p := range e.Export.Ports {
-			if !slices.ContainsFunc(out, func(o MergedPort) bool { return o.Name == p.Name || samePort(o.Port, p) }) {
+			if !slices.ContainsFunc(out, func(o MergedPort) bool { return o.Name == p.Name || o.SameSocket(p) }) {
 				out = append(out, MergedPort{Port: p})
 			}
 		}
 	}
 	for i := range out {
 		for _, e := range exports {
-			if slices.ContainsFunc(e.Export.Ports, func(p model.Port) bool { return samePort(p, out[i].Port) }) {
+			if slices.ContainsFunc(e.Export.Ports, out[i].is) {
 				out[i].Clusters = append(out[i].Clusters, e.Cluster)
 			}
 		}
 		slices.Sort(out[i].Clusters)
 	}
-	slices.SortFunc(out, func(a, b MergedPort) int { return comparePorts(a.Port, b.Port) })
+	slices.SortFunc(out, func(a, b MergedPort) int { return a.Compare(b.Port) })
 	return out
-}
-
-// samePort reports whether both ports have one number of one transport.
-func samePort(a, b model.Port) bool { return comparePorts(a, b) == 0 }
-
-// comparePorts orders ports by number, then TCP before UDP before SCTP.
-func comparePorts(a, b model.Port) int {
-	return cmp.Or(cmp.Compare(a.Number, b.Number), cmp.Compare(rank(a), rank(b)))
-}
-
-func rank(p model.Port) int {
-	return slices.Index([]model.Protocol{model.ProtocolTCP, model.ProtocolUDP, model.ProtocolSCTP}, p.Protocol.Transport())
 }

@@ -36,11 +36,11 @@ func drawPorts(t *rapid.T) []model.Port {
 	}), 1, 4).Draw(t, "ports")
 	var out []model.Port
 	for _, p := range drawn {
-		if !slices.ContainsFunc(out, func(o model.Port) bool { return o.Name == p.Name || samePort(o, p) }) {
+		if !slices.ContainsFunc(out, func(o model.Port) bool { return o.Name == p.Name || o.SameSocket(p) }) {
 			out = append(out, p)
 		}
 	}
-	slices.SortFunc(out, comparePorts)
+	slices.SortFunc(out, model.Port.Compare)
 	return out
 }
 

@@ -145,8 +145,11 @@ func (i *imported) capacity(p model.Protocol) []route.RemoteCapacity {
 	return out
 }
 
-// claimPort returns the port's claim, or nil when an earlier claimant declares it otherwise.
+// claimPort returns the port's claim, or nil when an earlier claimant declares it otherwise, or when nothing carries it.
 func (b *builder) claimPort(s *service, claims *[]*claim, p model.Port, who claimant) *claim {
+	if !p.Protocol.Carried() {
+		return nil
+	}
 	if p.Protocol == "" {
 		p.Protocol = model.ProtocolTCP
 	}

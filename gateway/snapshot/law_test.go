@@ -22,7 +22,7 @@ var (
 	})
 	genPort = rapid.Custom(func(t *rapid.T) model.Port {
 		return port(rapid.Uint16Range(80, 82).Draw(t, "number"), rapid.SampledFrom([]string{"", "http", "raw"}).Draw(t, "name"),
-			rapid.SampledFrom([]model.Protocol{"", model.ProtocolTCP, model.ProtocolHTTP, model.ProtocolUDP}).Draw(t, "protocol"))
+			rapid.SampledFrom([]model.Protocol{"", model.ProtocolTCP, model.ProtocolHTTP, model.ProtocolUDP, model.ProtocolSCTP}).Draw(t, "protocol"))
 	})
 	genLocality    = rapid.SampledFrom([]model.Locality{euA, euB, usA})
 	genEgressPorts = rapid.MapOfN(rapid.Custom(func(t *rapid.T) EgressPort {
@@ -148,6 +148,9 @@ func TestSnapshotsAreConsistent(t *testing.T) {
 // checkVerifiable verifies that a service port has endpoints only of those kinds that it says how to verify: none is ever called in the clear
 // that should not be.
 func checkVerifiable(t *rapid.T, p *ServicePort) {
+	if !p.Port.Protocol.Carried() {
+		t.Fatalf("%s is offered, but nothing carries %s", p.SNI, p.Port.Protocol)
+	}
 	if !slices.IsSorted(p.Identities) || !slices.IsSorted(p.Terminators) {
 		t.Fatalf("identities of %s: %v, %v", p.SNI, p.Identities, p.Terminators)
 	}
