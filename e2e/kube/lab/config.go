@@ -31,6 +31,8 @@ enforceNodeAllocatable: []
 localStorageCapacityIsolation: false
 oomScoreAdj: 0
 failSwapOn: false
+# How soon pods see a changed ConfigMap.
+syncFrequency: 5s
 registryPullQPS: 0
 kubeAPIQPS: 200
 kubeAPIBurst: 400
