@@ -188,6 +188,21 @@ func (e IdentityProviderKind) Valid() bool {
 	}
 }
 
+// Defines values for ImportRuleKind.
+const (
+	ImportRuleKindImportRule ImportRuleKind = "ImportRule"
+)
+
+// Valid indicates whether the value is a known member of the ImportRuleKind enum.
+func (e ImportRuleKind) Valid() bool {
+	switch e {
+	case ImportRuleKindImportRule:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for NewTokenKind.
 const (
 	NewTokenKindCluster  NewTokenKind = "cluster"
@@ -422,6 +437,7 @@ const (
 	WatchParamsKindExportRule       WatchParamsKind = "ExportRule"
 	WatchParamsKindFailoverPolicy   WatchParamsKind = "FailoverPolicy"
 	WatchParamsKindIdentityProvider WatchParamsKind = "IdentityProvider"
+	WatchParamsKindImportRule       WatchParamsKind = "ImportRule"
 	WatchParamsKindNode             WatchParamsKind = "Node"
 	WatchParamsKindRoleBinding      WatchParamsKind = "RoleBinding"
 	WatchParamsKindToken            WatchParamsKind = "Token"
@@ -438,6 +454,8 @@ func (e WatchParamsKind) Valid() bool {
 	case WatchParamsKindFailoverPolicy:
 		return true
 	case WatchParamsKindIdentityProvider:
+		return true
+	case WatchParamsKindImportRule:
 		return true
 	case WatchParamsKindNode:
 		return true
@@ -877,6 +895,41 @@ type IdentityProviderSpec struct {
 	UserClaim string `json:"userClaim,omitempty"`
 }
 
+// ImportRule defines model for ImportRule.
+type ImportRule struct {
+	// Kind May be left out where the path says it
+	Kind ImportRuleKind `json:"kind,omitempty"`
+
+	// Labels By which documents are selected; hanse.dev/set is the set that the document was applied with
+	//
+	// Example: {"hanse.dev/set":"shop"}
+	Labels map[string]string `json:"labels,omitempty"`
+
+	// Name May be left out where the path says it
+	//
+	// Example: shop
+	Name string         `json:"name,omitempty"`
+	Spec ImportRuleSpec `json:"spec"`
+}
+
+// ImportRuleKind May be left out where the path says it
+type ImportRuleKind string
+
+// ImportRuleSpec defines model for ImportRuleSpec.
+type ImportRuleSpec struct {
+	// From The exporting clusters; * is every cluster
+	From []string `json:"from"`
+
+	// Namespaces The namespaces that the rule admits; * is every namespace
+	Namespaces []string `json:"namespaces"`
+
+	// Services Limits the rule to these services; none is every service of the namespaces
+	Services []string `json:"services,omitempty"`
+
+	// To The importing clusters, which take nothing any more that no rule admits to them; * is every member
+	To []string `json:"to"`
+}
+
 // InForce defines model for InForce.
 type InForce struct {
 	Acknowledged         int64     `json:"acknowledged"`
@@ -949,6 +1002,13 @@ type ListIdentityProvider struct {
 	// Continue Give it as the parameter continue to get what comes next; absent at the end
 	Continue string             `json:"continue,omitempty"`
 	Items    []IdentityProvider `json:"items"`
+}
+
+// ListImportRule defines model for ListImportRule.
+type ListImportRule struct {
+	// Continue Give it as the parameter continue to get what comes next; absent at the end
+	Continue string       `json:"continue,omitempty"`
+	Items    []ImportRule `json:"items"`
 }
 
 // ListNodeView defines model for ListNodeView.
@@ -1126,13 +1186,14 @@ type PassedOn struct {
 
 // Permission defines model for Permission.
 type Permission struct {
-	Allowed    bool     `json:"allowed"`
-	Callers    []string `json:"callers,omitempty"`
-	Cluster    string   `json:"cluster"`
-	Identities []string `json:"identities,omitempty"`
-	Offered    bool     `json:"offered"`
-	Reason     string   `json:"reason,omitempty"`
-	Rules      []string `json:"rules,omitempty"`
+	Allowed     bool     `json:"allowed"`
+	Callers     []string `json:"callers,omitempty"`
+	Cluster     string   `json:"cluster"`
+	Identities  []string `json:"identities,omitempty"`
+	ImportRules []string `json:"importRules,omitempty"`
+	Offered     bool     `json:"offered"`
+	Reason      string   `json:"reason,omitempty"`
+	Rules       []string `json:"rules,omitempty"`
 }
 
 // PolicyChoice defines model for PolicyChoice.
@@ -1818,6 +1879,51 @@ type PutIdentityProviderParams struct {
 	IfNoneMatch string `json:"If-None-Match,omitempty"`
 }
 
+// ListImportRulesParams defines parameters for ListImportRules.
+type ListImportRulesParams struct {
+	// Consistent Ask the leader, after a barrier: the answer is not older than the request
+	Consistent bool `form:"consistent,omitempty" json:"consistent,omitempty"`
+
+	// Limit How many items to answer with at most
+	Limit int64 `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Continue What the page before had as continue; good for the same filters only
+	Continue string `form:"continue,omitempty" json:"continue,omitempty"`
+
+	// Selector Terms that must all hold for the labels: name=value, name!=value, name, !name
+	Selector string `form:"selector,omitempty" json:"selector,omitempty"`
+}
+
+// DeleteImportRuleParams defines parameters for DeleteImportRule.
+type DeleteImportRuleParams struct {
+	// DryRun Check everything and say what would be, but write nothing
+	DryRun bool `form:"dryRun,omitempty" json:"dryRun,omitempty"`
+
+	// IfMatch Write only if the object still has this ETag; * is any object that exists
+	IfMatch string `json:"If-Match,omitempty"`
+
+	// IfNoneMatch * writes only if the object does not exist yet
+	IfNoneMatch string `json:"If-None-Match,omitempty"`
+}
+
+// GetImportRuleParams defines parameters for GetImportRule.
+type GetImportRuleParams struct {
+	// Consistent Ask the leader, after a barrier: the answer is not older than the request
+	Consistent bool `form:"consistent,omitempty" json:"consistent,omitempty"`
+}
+
+// PutImportRuleParams defines parameters for PutImportRule.
+type PutImportRuleParams struct {
+	// DryRun Check everything and say what would be, but write nothing
+	DryRun bool `form:"dryRun,omitempty" json:"dryRun,omitempty"`
+
+	// IfMatch Write only if the object still has this ETag; * is any object that exists
+	IfMatch string `json:"If-Match,omitempty"`
+
+	// IfNoneMatch * writes only if the object does not exist yet
+	IfNoneMatch string `json:"If-None-Match,omitempty"`
+}
+
 // ListNodesParams defines parameters for ListNodes.
 type ListNodesParams struct {
 	// Consistent Ask the leader, after a barrier: the answer is not older than the request
@@ -2078,6 +2184,9 @@ type PutFailoverPolicyJSONRequestBody = FailoverPolicy
 
 // PutIdentityProviderJSONRequestBody defines body for PutIdentityProvider for application/json ContentType.
 type PutIdentityProviderJSONRequestBody = IdentityProvider
+
+// PutImportRuleJSONRequestBody defines body for PutImportRule for application/json ContentType.
+type PutImportRuleJSONRequestBody = ImportRule
 
 // CreateOperatorCertificateJSONRequestBody defines body for CreateOperatorCertificate for application/json ContentType.
 type CreateOperatorCertificateJSONRequestBody = NewOperatorCertificate
@@ -2343,6 +2452,39 @@ type ClientInterface interface {
 	//
 	// Corresponds with PUT /v1/identity-providers/{name} (the `PutIdentityProvider` operationId).
 	PutIdentityProvider(ctx context.Context, name string, params *PutIdentityProviderParams, body PutIdentityProviderJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListImportRules List import-rules by name
+	//
+	// Corresponds with GET /v1/import-rules (the `ListImportRules` operationId).
+	ListImportRules(ctx context.Context, params *ListImportRulesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DeleteImportRule Delete an import rule
+	//
+	// Corresponds with DELETE /v1/import-rules/{name} (the `DeleteImportRule` operationId).
+	DeleteImportRule(ctx context.Context, name string, params *DeleteImportRuleParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetImportRule Get an import rule
+	//
+	// Corresponds with GET /v1/import-rules/{name} (the `GetImportRule` operationId).
+	GetImportRule(ctx context.Context, name string, params *GetImportRuleParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PutImportRuleWithBody Write an import rule
+	//
+	// The body is the whole document, as in a file. What it does not say is not kept. To write the same again changes nothing.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /v1/import-rules/{name} (the `PutImportRule` operationId).
+	PutImportRuleWithBody(ctx context.Context, name string, params *PutImportRuleParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PutImportRule Write an import rule
+	//
+	// The body is the whole document, as in a file. What it does not say is not kept. To write the same again changes nothing.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /v1/import-rules/{name} (the `PutImportRule` operationId).
+	PutImportRule(ctx context.Context, name string, params *PutImportRuleParams, body PutImportRuleJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListNodes List the federation nodes by name
 	//
@@ -2976,6 +3118,89 @@ func (c *Client) PutIdentityProviderWithBody(ctx context.Context, name string, p
 // Corresponds with PUT /v1/identity-providers/{name} (the `PutIdentityProvider` operationId).
 func (c *Client) PutIdentityProvider(ctx context.Context, name string, params *PutIdentityProviderParams, body PutIdentityProviderJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewPutIdentityProviderRequest(c.Server, name, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListImportRules List import-rules by name
+//
+// Corresponds with GET /v1/import-rules (the `ListImportRules` operationId).
+func (c *Client) ListImportRules(ctx context.Context, params *ListImportRulesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListImportRulesRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DeleteImportRule Delete an import rule
+//
+// Corresponds with DELETE /v1/import-rules/{name} (the `DeleteImportRule` operationId).
+func (c *Client) DeleteImportRule(ctx context.Context, name string, params *DeleteImportRuleParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeleteImportRuleRequest(c.Server, name, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetImportRule Get an import rule
+//
+// Corresponds with GET /v1/import-rules/{name} (the `GetImportRule` operationId).
+func (c *Client) GetImportRule(ctx context.Context, name string, params *GetImportRuleParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetImportRuleRequest(c.Server, name, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PutImportRuleWithBody Write an import rule
+//
+// The body is the whole document, as in a file. What it does not say is not kept. To write the same again changes nothing.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /v1/import-rules/{name} (the `PutImportRule` operationId).
+func (c *Client) PutImportRuleWithBody(ctx context.Context, name string, params *PutImportRuleParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutImportRuleRequestWithBody(c.Server, name, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PutImportRule Write an import rule
+//
+// The body is the whole document, as in a file. What it does not say is not kept. To write the same again changes nothing.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /v1/import-rules/{name} (the `PutImportRule` operationId).
+func (c *Client) PutImportRule(ctx context.Context, name string, params *PutImportRuleParams, body PutImportRuleJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutImportRuleRequest(c.Server, name, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -5177,6 +5402,308 @@ func NewPutIdentityProviderRequestWithBody(server string, name string, params *P
 	return req, nil
 }
 
+// NewListImportRulesRequest constructs an http.Request for the ListImportRules method
+func NewListImportRulesRequest(server string, params *ListImportRulesParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/import-rules")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", false, "consistent", params.Consistent, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", false, "limit", params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", false, "continue", params.Continue, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", false, "selector", params.Selector, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewDeleteImportRuleRequest constructs an http.Request for the DeleteImportRule method
+func NewDeleteImportRuleRequest(server string, name string, params *DeleteImportRuleParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "name", name, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/import-rules/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", false, "dryRun", params.DryRun, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("If-Match", headerParam0)
+
+		var headerParam1 string
+
+		headerParam1, err = runtime.StyleParamWithOptions("simple", false, "If-None-Match", params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("If-None-Match", headerParam1)
+
+	}
+
+	return req, nil
+}
+
+// NewGetImportRuleRequest constructs an http.Request for the GetImportRule method
+func NewGetImportRuleRequest(server string, name string, params *GetImportRuleParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "name", name, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/import-rules/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", false, "consistent", params.Consistent, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewPutImportRuleRequest calls the generic PutImportRule builder with application/json body
+func NewPutImportRuleRequest(server string, name string, params *PutImportRuleParams, body PutImportRuleJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewPutImportRuleRequestWithBody(server, name, params, "application/json", bodyReader)
+}
+
+// NewPutImportRuleRequestWithBody constructs an http.Request for the PutImportRule method, with any body, and a specified content type
+func NewPutImportRuleRequestWithBody(server string, name string, params *PutImportRuleParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "name", name, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/import-rules/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", false, "dryRun", params.DryRun, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("If-Match", headerParam0)
+
+		var headerParam1 string
+
+		headerParam1, err = runtime.StyleParamWithOptions("simple", false, "If-None-Match", params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("If-None-Match", headerParam1)
+
+	}
+
+	return req, nil
+}
+
 // NewListNodesRequest constructs an http.Request for the ListNodes method
 func NewListNodesRequest(server string, params *ListNodesParams) (*http.Request, error) {
 	var err error
@@ -7097,6 +7624,45 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with PUT /v1/identity-providers/{name} (the `PutIdentityProvider` operationId).
 	PutIdentityProviderWithResponse(ctx context.Context, name string, params *PutIdentityProviderParams, body PutIdentityProviderJSONRequestBody, reqEditors ...RequestEditorFn) (*PutIdentityProviderResponse, error)
 
+	// ListImportRulesWithResponse List import-rules by name
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/import-rules (the `ListImportRules` operationId).
+	ListImportRulesWithResponse(ctx context.Context, params *ListImportRulesParams, reqEditors ...RequestEditorFn) (*ListImportRulesResponse, error)
+
+	// DeleteImportRuleWithResponse Delete an import rule
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /v1/import-rules/{name} (the `DeleteImportRule` operationId).
+	DeleteImportRuleWithResponse(ctx context.Context, name string, params *DeleteImportRuleParams, reqEditors ...RequestEditorFn) (*DeleteImportRuleResponse, error)
+
+	// GetImportRuleWithResponse Get an import rule
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/import-rules/{name} (the `GetImportRule` operationId).
+	GetImportRuleWithResponse(ctx context.Context, name string, params *GetImportRuleParams, reqEditors ...RequestEditorFn) (*GetImportRuleResponse, error)
+
+	// PutImportRuleWithBodyWithResponse Write an import rule
+	//
+	// The body is the whole document, as in a file. What it does not say is not kept. To write the same again changes nothing.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /v1/import-rules/{name} (the `PutImportRule` operationId).
+	PutImportRuleWithBodyWithResponse(ctx context.Context, name string, params *PutImportRuleParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutImportRuleResponse, error)
+
+	// PutImportRuleWithResponse Write an import rule
+	//
+	// The body is the whole document, as in a file. What it does not say is not kept. To write the same again changes nothing.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /v1/import-rules/{name} (the `PutImportRule` operationId).
+	PutImportRuleWithResponse(ctx context.Context, name string, params *PutImportRuleParams, body PutImportRuleJSONRequestBody, reqEditors ...RequestEditorFn) (*PutImportRuleResponse, error)
+
 	// ListNodesWithResponse List the federation nodes by name
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -8428,6 +8994,198 @@ func (r PutIdentityProviderResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r PutIdentityProviderResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListImportRulesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ListImportRule
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListImportRulesResponse) GetJSON200() *ListImportRule {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListImportRulesResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListImportRulesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListImportRulesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListImportRulesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListImportRulesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type DeleteImportRuleResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Written
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r DeleteImportRuleResponse) GetJSON200() *Written {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r DeleteImportRuleResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r DeleteImportRuleResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r DeleteImportRuleResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DeleteImportRuleResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r DeleteImportRuleResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetImportRuleResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ImportRule
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetImportRuleResponse) GetJSON200() *ImportRule {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetImportRuleResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetImportRuleResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetImportRuleResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetImportRuleResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetImportRuleResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type PutImportRuleResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Written
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r PutImportRuleResponse) GetJSON200() *Written {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r PutImportRuleResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r PutImportRuleResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r PutImportRuleResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r PutImportRuleResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r PutImportRuleResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -9965,6 +10723,75 @@ func (c *ClientWithResponses) PutIdentityProviderWithResponse(ctx context.Contex
 	return ParsePutIdentityProviderResponse(rsp)
 }
 
+// ListImportRulesWithResponse List import-rules by name
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/import-rules (the `ListImportRules` operationId).
+func (c *ClientWithResponses) ListImportRulesWithResponse(ctx context.Context, params *ListImportRulesParams, reqEditors ...RequestEditorFn) (*ListImportRulesResponse, error) {
+	rsp, err := c.ListImportRules(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListImportRulesResponse(rsp)
+}
+
+// DeleteImportRuleWithResponse Delete an import rule
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /v1/import-rules/{name} (the `DeleteImportRule` operationId).
+func (c *ClientWithResponses) DeleteImportRuleWithResponse(ctx context.Context, name string, params *DeleteImportRuleParams, reqEditors ...RequestEditorFn) (*DeleteImportRuleResponse, error) {
+	rsp, err := c.DeleteImportRule(ctx, name, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDeleteImportRuleResponse(rsp)
+}
+
+// GetImportRuleWithResponse Get an import rule
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/import-rules/{name} (the `GetImportRule` operationId).
+func (c *ClientWithResponses) GetImportRuleWithResponse(ctx context.Context, name string, params *GetImportRuleParams, reqEditors ...RequestEditorFn) (*GetImportRuleResponse, error) {
+	rsp, err := c.GetImportRule(ctx, name, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetImportRuleResponse(rsp)
+}
+
+// PutImportRuleWithBodyWithResponse Write an import rule
+//
+// The body is the whole document, as in a file. What it does not say is not kept. To write the same again changes nothing.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /v1/import-rules/{name} (the `PutImportRule` operationId).
+func (c *ClientWithResponses) PutImportRuleWithBodyWithResponse(ctx context.Context, name string, params *PutImportRuleParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutImportRuleResponse, error) {
+	rsp, err := c.PutImportRuleWithBody(ctx, name, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePutImportRuleResponse(rsp)
+}
+
+// PutImportRuleWithResponse Write an import rule
+//
+// The body is the whole document, as in a file. What it does not say is not kept. To write the same again changes nothing.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /v1/import-rules/{name} (the `PutImportRule` operationId).
+func (c *ClientWithResponses) PutImportRuleWithResponse(ctx context.Context, name string, params *PutImportRuleParams, body PutImportRuleJSONRequestBody, reqEditors ...RequestEditorFn) (*PutImportRuleResponse, error) {
+	rsp, err := c.PutImportRule(ctx, name, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePutImportRuleResponse(rsp)
+}
+
 // ListNodesWithResponse List the federation nodes by name
 //
 // Returns a wrapper object for the known response body format(s).
@@ -11100,6 +11927,138 @@ func ParsePutIdentityProviderResponse(rsp *http.Response) (*PutIdentityProviderR
 	}
 
 	response := &PutIdentityProviderResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Written
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListImportRulesResponse parses an HTTP response from a ListImportRulesWithResponse call
+func ParseListImportRulesResponse(rsp *http.Response) (*ListImportRulesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListImportRulesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ListImportRule
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseDeleteImportRuleResponse parses an HTTP response from a DeleteImportRuleWithResponse call
+func ParseDeleteImportRuleResponse(rsp *http.Response) (*DeleteImportRuleResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DeleteImportRuleResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Written
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetImportRuleResponse parses an HTTP response from a GetImportRuleWithResponse call
+func ParseGetImportRuleResponse(rsp *http.Response) (*GetImportRuleResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetImportRuleResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ImportRule
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParsePutImportRuleResponse parses an HTTP response from a PutImportRuleWithResponse call
+func ParsePutImportRuleResponse(rsp *http.Response) (*PutImportRuleResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &PutImportRuleResponse{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}

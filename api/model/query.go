@@ -25,6 +25,8 @@ const (
 const (
 	QueryProtocol    = 3
 	RegisterProtocol = 4
+	// ImportRuleProtocol is the first in which agents know import rules.
+	ImportRuleProtocol = 4
 )
 
 // Protocol is the first protocol in which agents are asked this.

@@ -16,10 +16,10 @@ type Document struct {
 	Policy Policy
 }
 
-// Policy is a *FailoverPolicy, *ExportRule, *RoleBinding or *IdentityProvider.
+// Policy is a *FailoverPolicy, *ExportRule, *ImportRule, *RoleBinding or *IdentityProvider.
 type Policy interface {
 	// Validate reports what is wrong with the policy. known are the names that its references are checked against: regions for a
-	// FailoverPolicy, clusters for an ExportRule; without any nothing is warned of.
+	// FailoverPolicy, clusters for an ExportRule or an ImportRule; without any nothing is warned of.
 	Validate(known []string) (warnings []string, err error)
 
 	policyName() string
@@ -36,6 +36,8 @@ func newPolicy(k Kind) Policy {
 		return &FailoverPolicy{}
 	case KindExportRule:
 		return &ExportRule{}
+	case KindImportRule:
+		return &ImportRule{}
 	case KindRoleBinding:
 		return &RoleBinding{}
 	case KindIdentityProvider:

@@ -17,13 +17,14 @@ type Kind string
 const (
 	KindFailoverPolicy   Kind = "FailoverPolicy"
 	KindExportRule       Kind = "ExportRule"
+	KindImportRule       Kind = "ImportRule"
 	KindRoleBinding      Kind = "RoleBinding"
 	KindIdentityProvider Kind = "IdentityProvider"
 )
 
 // Kinds lists the kinds of document.
 func Kinds() []Kind {
-	return []Kind{KindFailoverPolicy, KindExportRule, KindRoleBinding, KindIdentityProvider}
+	return []Kind{KindFailoverPolicy, KindExportRule, KindImportRule, KindRoleBinding, KindIdentityProvider}
 }
 
 // Names lists kinds for a person.

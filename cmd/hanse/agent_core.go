@@ -50,6 +50,7 @@ type siteCore struct {
 	viewFrom string
 	// rules are view's export rules.
 	rules   []policy.ExportRule
+	takes   []policy.ImportRule
 	imports *catalog.Imports
 	bundles bundle.Held
 	// vips is replaced when it changes: who has read it may keep it.
@@ -115,7 +116,8 @@ func (c *siteCore) verify(origin model.ClusterName, r model.SignedRecord) (model
 // open reports whether membership and rules, as far as they are known here, let this cluster see a service of another one. It is called
 // with the lock held.
 func (c *siteCore) open(origin model.ClusterName, service model.ServiceKey) bool {
-	return policy.Exports(c.rules, c.memberOf(origin), service, c.member.Cluster)
+	own := c.member.Cluster
+	return policy.Exports(c.rules, c.memberOf(origin), service, own) && policy.Admits(c.takes, own, origin, service)
 }
 
 func (c *siteCore) memberOf(name model.ClusterName) model.Cluster {

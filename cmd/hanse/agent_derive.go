@@ -45,7 +45,8 @@ func (c *siteCore) inputs() (snapshot.Inputs, bool) {
 		}
 	}
 	if c.view != nil {
-		in.Index, in.Members, in.Failover, in.Exports = c.view.Index, c.view.Clusters, c.view.FailoverList(), c.view.ExportList()
+		in.Index, in.Members, in.Failover = c.view.Index, c.view.Clusters, c.view.FailoverList()
+		in.Exports, in.Takes = c.view.ExportList(), c.view.ImportList()
 	}
 	for _, origin := range c.imports.All() {
 		if c.memberOf(origin.Origin).Incarnation != origin.Version.Incarnation {

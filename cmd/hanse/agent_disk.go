@@ -124,7 +124,7 @@ func (c *siteCore) loadCache() error {
 		if err != nil {
 			return err
 		}
-		c.view, c.viewProto, c.rules = v, &p, v.ExportList()
+		c.view, c.viewProto, c.rules, c.takes = v, &p, v.ExportList(), v.ImportList()
 	}
 	return c.imports.Load(cached.Imports)
 }

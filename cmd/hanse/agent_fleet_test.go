@@ -109,7 +109,7 @@ func (s *fleetSite) follow(f *fleet) {
 			continue
 		}
 		u := s.feed.Follow(feed.Filter{
-			Origin: f.view.Clusters[o.Name], Importer: s.own.Name, Rules: f.view.ExportList(), Sees: feed.Sees(f.view.ExportList(), f.view.Clusters, s.own.Name), Revision: f.revision,
+			Origin: f.view.Clusters[o.Name], Importer: s.own.Name, Rules: f.view.ExportList(), Sees: feed.Sees(f.view.ExportList(), nil, f.view.Clusters, s.own.Name), Revision: f.revision,
 		})
 		if u == (feed.Update{}) {
 			u = s.feed.Refresh(o.Name, o.Version, o.ProducedAt, o.Instance)

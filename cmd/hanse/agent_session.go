@@ -71,7 +71,8 @@ func (c *siteCore) State(p *hansev1.State) {
 // adopt puts a state in force; c.mu is held.
 func (c *siteCore) adopt(s toldState) {
 	before := c.view
-	c.view, c.viewProto, c.viewFrom, c.rules = s.view, s.proto, s.from, s.view.ExportList()
+	c.view, c.viewProto, c.viewFrom = s.view, s.proto, s.from
+	c.rules, c.takes = s.view.ExportList(), s.view.ImportList()
 	for name, m := range s.view.Clusters {
 		if before == nil || string(before.Clusters[name].AgentKey) != string(m.AgentKey) {
 			c.imports.Reverify(name)

@@ -123,6 +123,7 @@ func (g *gatherer) askPolicies(ctx context.Context, r *diagnose.Report) {
 	services, err := listAll[rest.ServiceView](ctx, g.api.get, "/v1/services")
 	r.Services = known(reportServices(services), err)
 	r.Failover = known(listAll[policy.FailoverPolicy](ctx, g.api.get, "/v1/failover-policies"))
+	r.Imports = known(listAll[policy.ImportRule](ctx, g.api.get, "/v1/import-rules"))
 	r.Exports = known(listAll[policy.ExportRule](ctx, g.api.get, "/v1/export-rules"))
 	r.Tokens = known(listAll[model.Token](ctx, g.api.get, "/v1/tokens"))
 	domains, err := listAll[rest.TrustDomain](ctx, g.api.get, "/v1/trust-domains")

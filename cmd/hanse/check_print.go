@@ -81,7 +81,7 @@ func blind(g diagnose.Group, r diagnose.Report) bool {
 	case diagnose.Services:
 		return !r.Clusters.Had() || !r.Services.Had()
 	default:
-		return !r.Clusters.Had() || !r.Failover.Had() || !r.Exports.Had()
+		return !r.Clusters.Had() || !r.Failover.Had() || !r.Exports.Had() || !r.Imports.Had()
 	}
 }
 
@@ -103,7 +103,7 @@ func looked(g diagnose.Group, r diagnose.Report) string {
 	case diagnose.Gateways:
 		return ": " + reachedText(r)
 	case diagnose.Policies:
-		return fmt.Sprintf(": %d", len(r.Failover.Value())+len(r.Exports.Value()))
+		return fmt.Sprintf(": %d", len(r.Failover.Value())+len(r.Exports.Value())+len(r.Imports.Value()))
 	default:
 		return ""
 	}

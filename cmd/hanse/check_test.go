@@ -92,6 +92,7 @@ func fakeFederation() *fakeAPI {
 			Cluster: "us", ImportedBy: []string{"eu"}, Ports: []model.Port{{Number: 80}}, Capacity: []model.Capacity{{Locality: model.Locality{Region: "us-west"}}},
 		}}}},
 		"/v1/failover-policies": []any{policy.FailoverPolicy{Name: "default", Spec: policy.FailoverPolicySpec{Failover: []policy.RegionOrder{{From: "eu-west", To: []string{"us-west"}}}}}},
+		"/v1/import-rules":      []any{},
 		"/v1/export-rules":      []any{policy.ExportRule{Name: "shop", Spec: policy.ExportRuleSpec{From: []string{"*"}, Namespaces: []string{"shop"}, To: []string{"*"}}}},
 		"/v1/tokens":            []any{model.Token{ID: "ann", Kind: model.TokenOperator}},
 		"/v1/verdicts":          []any{},

@@ -66,7 +66,11 @@ The documents look like this (kinds: ` + policy.Names(policy.Kinds()) + `):
   name: default
   spec:
     failover:
-      - {from: eu, to: [us, ap]}`,
+      - {from: eu, to: [us, ap]}
+  ---
+  kind: ImportRule                     # once one names a cluster, that takes nothing that none admits
+  name: eu-takes-shop
+  spec: {to: [eu], from: ["*"], namespaces: [shop]}`,
 		Example: `  hanse apply -f policies.yaml
   cat policies.yaml | hanse apply -f -
   hanse apply -f policies/ --set shop --prune --dry-run --diff`,

@@ -68,7 +68,11 @@ func printPermissions(w io.Writer, list []explain.Permission) {
 			lines = append(lines, fmt.Sprintf("%s: no: %s", p.Cluster, p.Reason))
 			continue
 		case len(p.Rules) > 0:
-			lines = append(lines, fmt.Sprintf("%s: yes, by ExportRule %s", p.Cluster, strings.Join(p.Rules, ", ")))
+			by := "ExportRule " + strings.Join(p.Rules, ", ")
+			if len(p.ImportRules) > 0 {
+				by += " and ImportRule " + strings.Join(p.ImportRules, ", ")
+			}
+			lines = append(lines, fmt.Sprintf("%s: yes, by %s", p.Cluster, by))
 		default:
 			lines = append(lines, fmt.Sprintf("%s: yes, it is the callers' own cluster", p.Cluster))
 		}

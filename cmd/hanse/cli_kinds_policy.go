@@ -23,6 +23,11 @@ func policyKinds() []kind {
 			view: exportLayout().layout,
 		},
 		{
+			name: string(policy.KindImportRule), plural: "importrules", short: []string{"ir"},
+			list: listing((*restapi.Client).ListImportRules), get: naming((*restapi.Client).GetImportRule), remove: naming((*restapi.Client).DeleteImportRule),
+			view: importLayout().layout,
+		},
+		{
 			name: string(policy.KindRoleBinding), plural: "rolebindings", short: []string{"rb"},
 			list: listing((*restapi.Client).ListRoleBindings), get: naming((*restapi.Client).GetRoleBinding), remove: naming((*restapi.Client).DeleteRoleBinding),
 			view: bindingLayout().layout,
@@ -65,6 +70,15 @@ func exportLayout() typedLayout[policy.ExportRule] {
 		oneRow(func(r policy.ExportRule) []any {
 			return []any{r.Name, selector(strings.Join(r.Spec.Namespaces, ","), r.Spec.Services),
 				strings.Join(r.Spec.From, ",") + " → " + strings.Join(r.Spec.To, ","), labelsText(r.Labels)}
+		}))
+}
+
+func importLayout() typedLayout[policy.ImportRule] {
+	return layoutOf([]string{"NAME", "SELECTS", "SAYS"}, []string{"LABELS"},
+		func(r policy.ImportRule) string { return r.Name },
+		oneRow(func(r policy.ImportRule) []any {
+			return []any{r.Name, selector(strings.Join(r.Spec.Namespaces, ","), r.Spec.Services),
+				strings.Join(r.Spec.To, ",") + " ← " + strings.Join(r.Spec.From, ","), labelsText(r.Labels)}
 		}))
 }
 

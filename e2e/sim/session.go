@@ -215,7 +215,7 @@ func (s *session) follow(own model.Cluster) {
 	s.view = s.n.view
 	s.end.send(s.n.w, viewed{s.view})
 	rules := s.view.ExportList()
-	sees := feed.Sees(rules, s.view.Clusters, s.cluster)
+	sees := feed.Sees(rules, s.view.ImportList(), s.view.Clusters, s.cluster)
 	if s.revision == 0 || !reflect.DeepEqual(rules, s.rules) || !maps.Equal(sees, s.sees) {
 		s.rules, s.sees = rules, sees
 		s.revision++

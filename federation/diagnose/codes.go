@@ -107,6 +107,7 @@ var (
 	exportRuleMissing  = kind{"export-rule-missing", Error, Services, "apply an ExportRule that names the cluster, the namespace and who may call, or start its workloads without --export"}
 	namespaceClosed    = kind{"namespace-closed", Error, Services, "let the cluster join with a token that allows the namespace ('hanse token create cluster NAME --export …'), or do not export it"}
 	nobodyMayCall      = kind{"nobody-may-call", Warning, Services, "name members in the rule's importers (spec.to)"}
+	nobodyImports      = kind{"nobody-imports", Warning, Services, "add it to an ImportRule of a cluster that should call it, or start its workloads without --export"}
 	workloadUnexported = kind{"workload-not-exported", Error, Services, "mend what the reason names in the workload's flags"}
 
 	unknownRegion    = kind{"unknown-region", Error, Policies, "mend the region's name and apply the policy again; 'hanse cluster list' shows the regions"}

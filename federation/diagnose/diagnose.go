@@ -121,6 +121,7 @@ func (d *diagnosis) unseen() {
 		{"services", r.Services.Missing(), "whether services agree, who may call them, and whether export rules name them"},
 		{"failover-policies", r.Failover.Missing(), "whether failover policies name the right regions"},
 		{"export-rules", r.Exports.Missing(), "whether export rules name what is there"},
+		{"import-rules", r.Imports.Missing(), "whether import rules name what is there, and keep out what should come in"},
 		{"tokens", r.Tokens.Missing(), "whether operators' tokens end soon"},
 		{"trust-domains", r.Roots.Missing(), "whether the clusters' root certificates end soon"},
 		{"verdicts", r.Verdicts.Missing(), "which clusters reach which gateways"},

@@ -16,7 +16,7 @@ var now = time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
 func empty() Report {
 	return Report{
 		At: now, Nodes: Have([]Node{}), Clusters: Have([]Cluster{}), Services: Have([]Service{}), Failover: Have([]policy.FailoverPolicy{}),
-		Exports: Have([]policy.ExportRule{}), Tokens: Have([]model.Token{}), Roots: Have([]Root{}), Verdicts: Have([]Path{}),
+		Exports: Have([]policy.ExportRule{}), Imports: Have([]policy.ImportRule{}), Tokens: Have([]model.Token{}), Roots: Have([]Root{}), Verdicts: Have([]Path{}),
 	}
 }
 
@@ -114,6 +114,12 @@ func offer(c string, protocol model.Protocol, importers ...model.ClusterName) Of
 func rule(name string, spec policy.ExportRuleSpec) func(*Report) {
 	return func(r *Report) {
 		r.Exports = Have(append(r.Exports.Value(), policy.ExportRule{Name: name, Spec: spec}))
+	}
+}
+
+func importRule(name string, spec policy.ImportRuleSpec) func(*Report) {
+	return func(r *Report) {
+		r.Imports = Have(append(r.Imports.Value(), policy.ImportRule{Name: name, Spec: spec}))
 	}
 }
 

@@ -183,6 +183,19 @@ var faults = map[string]fault{
 		with(cluster("eu"), service("cart", offer("eu", "")), rule("moon", policy.ExportRuleSpec{From: []string{"eu"}, Namespaces: []string{"shop"}, To: []string{"moon"}})),
 		Warning, "nobody-may-call", "service/shop/cart/eu", nil, 1,
 	},
+	"nobody imports": {
+		with(cluster("eu"), cluster("us"), service("cart", offer("eu", "")), openShop,
+			importRule("bank-only", policy.ImportRuleSpec{To: []string{"us"}, From: []string{"*"}, Namespaces: []string{"bank"}})),
+		Warning, "nobody-imports", "service/shop/cart/eu", nil, 0,
+	},
+	"a wrong cluster in an import rule": {
+		with(cluster("eu"), importRule("r", policy.ImportRuleSpec{To: []string{"mon"}, From: []string{"eu"}, Namespaces: []string{"shop"}})),
+		Error, "unknown-cluster", "ImportRule/r", []string{"mon"}, 0,
+	},
+	"a wrong service in an import rule": {
+		with(cluster("eu"), importRule("r", policy.ImportRuleSpec{To: []string{"eu"}, From: []string{"*"}, Namespaces: []string{"shop"}, Services: []string{"carrt"}})),
+		Warning, "unknown-service", "ImportRule/r", []string{"carrt"}, 0,
+	},
 	"a workload that is not exported": {
 		with(cluster("eu", dropped("workload c-1 is not exported: it declares no port"))), Error, "workload-not-exported", "proxy/eu/c-1", []string{"no port"}, 0,
 	},

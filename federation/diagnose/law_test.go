@@ -14,7 +14,7 @@ import (
 func both(a, b Report) Report {
 	return Report{
 		At: a.At, Nodes: joined(a.Nodes, b.Nodes), Clusters: joined(a.Clusters, b.Clusters), Services: joined(a.Services, b.Services),
-		Failover: joined(a.Failover, b.Failover), Exports: joined(a.Exports, b.Exports), Tokens: joined(a.Tokens, b.Tokens),
+		Failover: joined(a.Failover, b.Failover), Exports: joined(a.Exports, b.Exports), Imports: joined(a.Imports, b.Imports), Tokens: joined(a.Tokens, b.Tokens),
 		Roots: joined(a.Roots, b.Roots), Verdicts: joined(a.Verdicts, b.Verdicts),
 	}
 }

@@ -17,6 +17,9 @@ func (d *diagnosis) policies() {
 	for _, r := range d.report.Exports.Value() {
 		d.rule(r)
 	}
+	for _, r := range d.report.Imports.Value() {
+		d.importRule(r)
+	}
 }
 
 // failover looks for regions in which no cluster is, and services that nobody offers.
@@ -60,11 +63,7 @@ func (d *diagnosis) regions() []string {
 // rule looks for clusters, namespaces and services in an export rule that are not there.
 func (d *diagnosis) rule(r policy.ExportRule) {
 	subject := string(policy.KindExportRule) + "/" + r.Name
-	var members []string
-	for _, c := range d.report.Clusters.Value() {
-		members = append(members, string(c.Name))
-	}
-	warnings, err := r.Validate(members)
+	warnings, err := r.Validate(d.members())
 	if err != nil {
 		warnings = []string{err.Error()}
 	}
@@ -89,6 +88,29 @@ func (d *diagnosis) rule(r policy.ExportRule) {
 		return slices.ContainsFunc(from, func(c Cluster) bool { return c.Name == name })
 	}
 	d.unoffered(subject, r.Spec.Namespaces, r.Spec.Services, exporter)
+}
+
+// importRule looks for clusters and services in an import rule that are not there.
+func (d *diagnosis) importRule(r policy.ImportRule) {
+	subject := string(policy.KindImportRule) + "/" + r.Name
+	warnings, err := r.Validate(d.members())
+	if err != nil {
+		warnings = []string{err.Error()}
+	}
+	for _, w := range warnings {
+		d.add(unknownCluster, subject, "names a cluster that is no member: "+w, nil, w)
+	}
+	d.unoffered(subject, r.Spec.Namespaces, r.Spec.Services, func(name model.ClusterName) bool {
+		return slices.Contains(r.Spec.From, policy.Any) || slices.Contains(r.Spec.From, string(name))
+	})
+}
+
+func (d *diagnosis) members() []string {
+	var out []string
+	for _, c := range d.report.Clusters.Value() {
+		out = append(out, string(c.Name))
+	}
+	return out
 }
 
 // exporters are the members that a rule names.

@@ -43,6 +43,7 @@ type Report struct {
 	Services Known[[]Service]
 	Failover Known[[]policy.FailoverPolicy]
 	Exports  Known[[]policy.ExportRule]
+	Imports  Known[[]policy.ImportRule]
 	Tokens   Known[[]model.Token]
 	Roots    Known[[]Root]
 	// Verdicts are what clusters publish of others' gateways.

@@ -24,6 +24,10 @@ func (d *diagnosis) services() {
 // closed says why nobody may call what a cluster offers. A rule for everybody waits for members, and is no fault.
 func (d *diagnosis) closed(service model.ServiceKey, origin model.ClusterName) {
 	subject, clusters := serviceSubject(service)+"/"+string(origin), []model.ClusterName{origin}
+	if refusing := d.refusing(service, origin); len(refusing) > 0 {
+		d.add(nobodyImports, subject, "is exported, but the import rules of those who may call it do not admit it", append(clusters, refusing...))
+		return
+	}
 	opened := false
 	for _, r := range d.report.Exports.Value() {
 		if !r.Spec.Opens(origin, service) {
@@ -39,6 +43,23 @@ func (d *diagnosis) closed(service model.ServiceKey, origin model.ClusterName) {
 	} else {
 		d.add(exportRuleMissing, subject, noRule(origin), clusters)
 	}
+}
+
+// refusing are the members that could call the service if their import rules admitted it.
+func (d *diagnosis) refusing(service model.ServiceKey, origin model.ClusterName) []model.ClusterName {
+	var out []model.ClusterName
+	for _, exporter := range d.report.Clusters.Value() {
+		if exporter.Name != origin {
+			continue
+		}
+		for _, c := range d.report.Clusters.Value() {
+			if c.Name != origin && policy.Exports(d.report.Exports.Value(), exporter.Cluster, service, c.Name) &&
+				!policy.Admits(d.report.Imports.Value(), c.Name, origin, service) {
+				out = append(out, c.Name)
+			}
+		}
+	}
+	return out
 }
 
 func noRule(origin model.ClusterName) string {

@@ -22,6 +22,10 @@ func exportRule(services ...string) policy.ExportRule {
 	return policy.ExportRule{Name: "r", Spec: policy.ExportRuleSpec{From: []string{"*"}, Namespaces: []string{"*"}, Services: services, To: []string{"beta"}}}
 }
 
+func importRule(services ...string) policy.ImportRule {
+	return policy.ImportRule{Name: "i", Spec: policy.ImportRuleSpec{To: []string{"beta"}, From: []string{"alpha"}, Namespaces: []string{"*"}, Services: services}}
+}
+
 // mirror is what an agent holds.
 type mirror struct{ *catalog.Imports }
 
@@ -126,6 +130,10 @@ func TestAgentHoldsExactlyWhatItMaySee(t *testing.T) {
 			"rules": func(t *rapid.T) {
 				f.Revision++
 				f.Rules, f.Sees = nil, map[model.ClusterName]bool{"alpha": true, "gamma": rapid.Bool().Draw(t, "gamma")}
+				f.Takes = nil
+				if taken := rapid.SliceOfDistinct(rapid.SampledFrom(names), rapid.ID[string]).Draw(t, "taken"); len(taken) > 0 {
+					f.Takes = []policy.ImportRule{importRule(taken...)}
+				}
 				if open := rapid.SliceOfDistinct(rapid.SampledFrom(names), rapid.ID[string]).Draw(t, "open"); len(open) > 0 {
 					f.Rules = []policy.ExportRule{exportRule(open...)}
 				}
@@ -203,17 +211,37 @@ func TestFilterKeys(t *testing.T) {
 	}
 }
 
+// What an importer does not take it is not told of, nor of the gateways before it.
+func TestWhatIsNotTakenIsNotTold(t *testing.T) {
+	f := Filter{
+		Origin: model.Cluster{Name: "alpha", ExportNamespaces: []string{"*"}}, Importer: "beta", Rules: []policy.ExportRule{exportRule()},
+		Takes: []policy.ImportRule{importRule("a")},
+	}
+	if !f.service(serviceKey("a")) || f.service(serviceKey("b")) {
+		t.Error("the import rule does not decide")
+	}
+	f.Takes[0].Spec.To = []string{"gamma"}
+	if !f.service(serviceKey("b")) {
+		t.Error("another cluster's import rule decides")
+	}
+}
+
 func TestSeesFollowsTheRules(t *testing.T) {
 	shop := model.Cluster{Name: "alpha", ExportNamespaces: []string{"shop"}}
 	members := map[model.ClusterName]model.Cluster{
 		"alpha": shop, "beta": {Name: "beta", ExportNamespaces: []string{"*"}}, "gamma": {Name: "gamma"},
 	}
 	rules := []policy.ExportRule{exportRule()}
-	if got := Sees(rules, members, "beta"); !maps.Equal(got, map[model.ClusterName]bool{"alpha": true}) {
+	if got := Sees(rules, []policy.ImportRule{importRule()}, members, "beta"); !maps.Equal(got, map[model.ClusterName]bool{"alpha": true}) {
 		t.Errorf("beta sees %v", got)
 	}
-	if got := Sees(rules, members, "gamma"); len(got) != 0 {
+	if got := Sees(rules, nil, members, "gamma"); len(got) != 0 {
 		t.Errorf("gamma sees %v", got)
+	}
+	other := importRule()
+	other.Spec.From = []string{"gamma"}
+	if got := Sees(rules, []policy.ImportRule{other}, members, "beta"); len(got) != 0 {
+		t.Errorf("beta takes nothing of alpha and sees %v", got)
 	}
 }
 

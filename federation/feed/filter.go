@@ -14,20 +14,22 @@ type Filter struct {
 	Origin   model.Cluster
 	Importer model.ClusterName
 	Rules    []policy.ExportRule
+	// Takes are the import rules.
+	Takes []policy.ImportRule
 	// Sees are the other clusters of which the rules let the importer see something: what Sees returns.
 	Sees map[model.ClusterName]bool
-	// Revision counts the changes of Rules and Sees, from 0 on.
+	// Revision counts the changes of Rules, Takes and Sees, from 0 on.
 	Revision int
 	// Refused are the keys that do not count, with the reasons.
 	Refused map[string]string
 }
 
-// Sees lists the clusters of which some rule lets the importer see something. Verdicts on their gateways are its concern, whoever made
+// Sees lists the clusters of which the rules let the importer see something. Verdicts on their gateways are its concern, whoever made
 // them; verdicts on others would tell it who calls whom.
-func Sees(rules []policy.ExportRule, members map[model.ClusterName]model.Cluster, importer model.ClusterName) map[model.ClusterName]bool {
+func Sees(rules []policy.ExportRule, takes []policy.ImportRule, members map[model.ClusterName]model.Cluster, importer model.ClusterName) map[model.ClusterName]bool {
 	out := map[model.ClusterName]bool{}
 	for name, c := range members {
-		if policy.ExportsAnything(rules, c, importer) {
+		if policy.ExportsAnything(rules, c, importer) && policy.AdmitsAnything(takes, importer, name) {
 			out[name] = true
 		}
 	}
@@ -46,7 +48,8 @@ func (f Filter) service(key string) bool {
 		return false
 	}
 	namespace, name, ok := cutServiceKey(key)
-	return ok && policy.Exports(f.Rules, f.Origin, model.ServiceKey{Namespace: namespace, Name: name}, f.Importer)
+	service := model.ServiceKey{Namespace: namespace, Name: name}
+	return ok && policy.Exports(f.Rules, f.Origin, service, f.Importer) && policy.Admits(f.Takes, f.Importer, f.Origin.Name, service)
 }
 
 // verdicts reports whether a key is that of verdicts which the importer may see, even if it sees no service of the prober.

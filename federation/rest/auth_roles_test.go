@@ -17,6 +17,8 @@ type decision struct {
 	body, elsewhere string
 	// query is added to the route.
 	query string
+	// everywhere is for what is about all namespaces.
+	everywhere bool
 	// open routes answer everybody with a good credential, also to whom nothing is granted.
 	open bool
 }
@@ -66,6 +68,10 @@ var decisions = map[string]decision{
 	"GET /v1/export-rules/{name}":               {least: access.Read},
 	"PUT /v1/export-rules/{name}":               {least: access.WritePolicy, body: `{"spec":{` + anExport + `,"namespaces":["shop"]}}`, elsewhere: `{"spec":{` + anExport + `,"namespaces":["shop","bank"]}}`},
 	"DELETE /v1/export-rules/{name}":            {least: access.WritePolicy},
+	"GET /v1/import-rules":                      {least: access.Read},
+	"GET /v1/import-rules/{name}":               {least: access.Read},
+	"PUT /v1/import-rules/{name}":               {least: access.WritePolicy, body: `{"spec":{` + anExport + `,"namespaces":["*"]}}`, everywhere: true},
+	"DELETE /v1/import-rules/{name}":            {least: access.WritePolicy, everywhere: true},
 	"GET /v1/role-bindings":                     {least: access.Read},
 	"GET /v1/role-bindings/{name}":              {least: access.Read},
 	"PUT /v1/role-bindings/{name}":              {least: access.Administer, body: aRole},
@@ -137,7 +143,7 @@ func TestEveryRouteHasItsRole(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			g := newGroup(t)
 			who := callers(g)[name]
-			for _, path := range []string{"failover-policies", "export-rules", "role-bindings", "identity-providers"} {
+			for _, path := range []string{"failover-policies", "export-rules", "import-rules", "role-bindings", "identity-providers"} {
 				g.do("lead", http.MethodPut, "/v1/"+path+"/x1", decisions["PUT /v1/"+path+"/{name}"].body).ok(http.StatusOK, nil)
 			}
 			// In the order of their methods: what one deletes was there before.
@@ -170,7 +176,7 @@ func (d decision) lets(who caller, body string) bool {
 	switch {
 	case d.open:
 		return true
-	case who.may < d.least:
+	case who.may < d.least, d.everywhere && !who.everywhere:
 		return false
 	}
 	return d.least != access.WritePolicy || who.everywhere || body != d.elsewhere || d.elsewhere == ""

@@ -27,6 +27,7 @@ type Document[S any] struct {
 type (
 	FailoverPolicy   = Document[policy.FailoverPolicySpec]
 	ExportRule       = Document[policy.ExportRuleSpec]
+	ImportRule       = Document[policy.ImportRuleSpec]
 	RoleBinding      = Document[policy.RoleBindingSpec]
 	IdentityProvider = Document[policy.IdentityProviderSpec]
 )
@@ -58,6 +59,8 @@ func kindOf[S any]() policy.Kind {
 		return policy.KindFailoverPolicy
 	case policy.ExportRuleSpec:
 		return policy.KindExportRule
+	case policy.ImportRuleSpec:
+		return policy.KindImportRule
 	case policy.RoleBindingSpec:
 		return policy.KindRoleBinding
 	default:
@@ -149,7 +152,8 @@ func (s *service) schemaFaults(at string, kind policy.Kind, fields map[string]an
 
 // verbOn is what it takes to change a document.
 func verbOn(kind policy.Kind) access.Verb {
-	if kind == policy.KindFailoverPolicy || kind == policy.KindExportRule {
+	switch kind {
+	case policy.KindFailoverPolicy, policy.KindExportRule, policy.KindImportRule:
 		return access.WritePolicy
 	}
 	return access.Administer
@@ -165,6 +169,9 @@ func namespacesOf(spec any) []string {
 		return []string{s.Namespace}
 	case policy.ExportRuleSpec:
 		return s.Namespaces
+	case policy.ImportRuleSpec:
+		// What it does not name it keeps out.
+		return []string{policy.Any}
 	}
 	return nil
 }
@@ -180,6 +187,10 @@ func heldNamespaces(v *state.View, ref model.Ref) []string {
 		if held, ok := v.Exports[ref.Name]; ok {
 			return namespacesOf(held.Spec)
 		}
+	case policy.KindImportRule:
+		if held, ok := v.Imports[ref.Name]; ok {
+			return namespacesOf(held.Spec)
+		}
 	}
 	return nil
 }
@@ -189,7 +200,7 @@ func known(v *state.View, kind policy.Kind) []string {
 	switch kind {
 	case policy.KindFailoverPolicy:
 		return knownRegions(v)
-	case policy.KindExportRule:
+	case policy.KindExportRule, policy.KindImportRule:
 		return v.Names(model.KindCluster)
 	case policy.KindRoleBinding:
 		return v.Names(string(policy.KindIdentityProvider))

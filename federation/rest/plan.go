@@ -145,6 +145,9 @@ func heldDocuments(v *state.View) []policy.Document {
 	for _, p := range v.ExportList() {
 		out = append(out, policy.Document{Kind: policy.KindExportRule, Policy: &p})
 	}
+	for _, p := range v.ImportList() {
+		out = append(out, policy.Document{Kind: policy.KindImportRule, Policy: &p})
+	}
 	for _, p := range v.BindingList() {
 		out = append(out, policy.Document{Kind: policy.KindRoleBinding, Policy: &p})
 	}

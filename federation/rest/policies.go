@@ -43,6 +43,9 @@ func (s *service) registerPolicies(api huma.API) {
 	registerKind(s, api, kind[policy.ExportRuleSpec]{"export-rules", "an export rule", "export-rule", func(v *state.View) []ExportRule {
 		return mapped(v.ExportList(), func(p policy.ExportRule) ExportRule { return documentOf(p.Name, p.Labels, p.Spec) })
 	}})
+	registerKind(s, api, kind[policy.ImportRuleSpec]{"import-rules", "an import rule", "import-rule", func(v *state.View) []ImportRule {
+		return mapped(v.ImportList(), func(p policy.ImportRule) ImportRule { return documentOf(p.Name, p.Labels, p.Spec) })
+	}})
 	registerKind(s, api, kind[policy.RoleBindingSpec]{"role-bindings", "a role binding", "role-binding", func(v *state.View) []RoleBinding {
 		return mapped(v.BindingList(), func(p policy.RoleBinding) RoleBinding { return documentOf(p.Name, p.Labels, p.Spec) })
 	}})

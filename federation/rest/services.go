@@ -30,7 +30,7 @@ type Offer struct {
 	Capacity   []model.Capacity `json:"capacity" doc:"Workloads with an Envoy of their own"`
 	Terminated []model.Capacity `json:"terminated,omitempty" doc:"Pods without an Envoy, for which the cluster's gateways answer"`
 	Identities []string         `json:"identities"`
-	// ImportedBy are the clusters that the export rules let call it.
+	// ImportedBy are the clusters that the export rules let call it and that their import rules let take it.
 	ImportedBy []string `json:"importedBy"`
 	// AgeSeconds is the time since the cluster's agent last confirmed the offer.
 	AgeSeconds float64 `json:"ageSeconds"`
@@ -148,9 +148,9 @@ func offer(v *state.View, member model.Cluster, rec model.ServiceRecord, feed *F
 		Cluster: member.Name, Ports: orEmpty(rec.Ports), Capacity: orEmpty(rec.Capacity), Terminated: rec.Terminated, Identities: orEmpty(rec.Identities),
 		ImportedBy: []string{}, AgeSeconds: feed.AgeSeconds, Stale: feed.Stale,
 	}
-	rules := v.ExportList()
+	rules, takes := v.ExportList(), v.ImportList()
 	for name := range v.Clusters {
-		if name != member.Name && policy.Exports(rules, member, rec.Service, name) {
+		if name != member.Name && policy.Exports(rules, member, rec.Service, name) && policy.Admits(takes, name, member.Name, rec.Service) {
 			o.ImportedBy = append(o.ImportedBy, string(name))
 		}
 	}

@@ -48,7 +48,7 @@ Nth of several changes with the same index. Status 410 and "gone" mean: begin ag
 or ask another one. The caller's credential is checked again while the watch lasts; it ends when the caller may not read any more.`
 
 type watchInput struct {
-	Kinds       []string `query:"kind,explode" maxItems:"16" enum:"Node,Cluster,Token,TrustDomain,FailoverPolicy,ExportRule,RoleBinding,IdentityProvider" doc:"Kinds to watch; by default all that the caller may read"`
+	Kinds       []string `query:"kind,explode" maxItems:"16" enum:"Node,Cluster,Token,TrustDomain,FailoverPolicy,ExportRule,ImportRule,RoleBinding,IdentityProvider" doc:"Kinds to watch; by default all that the caller may read"`
 	Name        string   `query:"name" maxLength:"253" doc:"Only objects of this name"`
 	After       string   `query:"after" maxLength:"32" pattern:"^([0-9]{1,20}([.][0-9]{1,9})?)?$" doc:"Id of the last event that was read"`
 	LastEventID string   `header:"Last-Event-ID" maxLength:"32" pattern:"^([0-9]{1,20}([.][0-9]{1,9})?)?$" doc:"As after, which it overrules"`

@@ -31,6 +31,7 @@ type writer struct {
 	// recheck is set when any origin may have to be told anew.
 	recheck  bool
 	rules    []policy.ExportRule
+	takes    []policy.ImportRule
 	sees     map[model.ClusterName]bool
 	revision int
 	// told is the last word about the publisher; nil before the first.
@@ -108,13 +109,13 @@ func (w *writer) round(view *state.View, origins []model.ClusterName) (silent ti
 
 // follow sends the new state and judges by it anew what the agent has published.
 func (w *writer) follow(view *state.View, own model.Cluster) error {
-	if err := w.send(&hansev1.SessionResponse{Message: &hansev1.SessionResponse_State{State: view.Proto(false)}}); err != nil {
+	if err := w.send(&hansev1.SessionResponse{Message: &hansev1.SessionResponse_State{State: view.ProtoFor(w.protocol)}}); err != nil {
 		return err
 	}
-	rules := view.ExportList()
-	sees := feed.Sees(rules, view.Clusters, w.cluster)
-	if w.revision == 0 || !reflect.DeepEqual(rules, w.rules) || !maps.Equal(sees, w.sees) {
-		w.rules, w.sees = rules, sees
+	rules, takes := view.ExportList(), view.ImportList()
+	sees := feed.Sees(rules, takes, view.Clusters, w.cluster)
+	if w.revision == 0 || !reflect.DeepEqual(rules, w.rules) || !reflect.DeepEqual(takes, w.takes) || !maps.Equal(sees, w.sees) {
+		w.rules, w.takes, w.sees = rules, takes, sees
 		w.revision++
 	}
 	w.view = view
@@ -168,7 +169,7 @@ func (w *writer) update(origin model.ClusterName, force bool) feed.Update {
 		return w.imports.Forget(origin, force)
 	}
 	refused, _ := w.server.refusals.watch(origin)
-	f := feed.Filter{Origin: cluster, Importer: w.cluster, Rules: w.rules, Sees: w.sees, Revision: w.revision, Refused: refused}
+	f := feed.Filter{Origin: cluster, Importer: w.cluster, Rules: w.rules, Takes: w.takes, Sees: w.sees, Revision: w.revision, Refused: refused}
 	if force {
 		return w.imports.Restate(f, true)
 	}

@@ -119,6 +119,8 @@ func (v *View) Object(ref model.Ref) json.RawMessage {
 		return encoded(v.Failover, ref.Name)
 	case string(policy.KindExportRule):
 		return encoded(v.Exports, ref.Name)
+	case string(policy.KindImportRule):
+		return encoded(v.Imports, ref.Name)
 	case string(policy.KindRoleBinding):
 		return encoded(v.Bindings, ref.Name)
 	case string(policy.KindIdentityProvider):
@@ -151,6 +153,8 @@ func (v *View) Names(kind string) []string {
 		return names(v.Failover)
 	case string(policy.KindExportRule):
 		return names(v.Exports)
+	case string(policy.KindImportRule):
+		return names(v.Imports)
 	case string(policy.KindRoleBinding):
 		return names(v.Bindings)
 	case string(policy.KindIdentityProvider):

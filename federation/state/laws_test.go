@@ -57,7 +57,7 @@ func genPolicy() *rapid.Generator[Command] {
 }
 
 func genPolicyKind() *rapid.Generator[string] {
-	return rapid.SampledFrom([]string{"FailoverPolicy", "ExportRule", "RoleBinding", "IdentityProvider", "Nonsense"})
+	return rapid.SampledFrom([]string{"FailoverPolicy", "ExportRule", "ImportRule", "RoleBinding", "IdentityProvider", "Nonsense"})
 }
 
 func genDeletePolicy() *rapid.Generator[DeletePolicy] {

@@ -45,6 +45,10 @@ func (s *State) preparePolicy(c PutPolicy) (func() bool, error) {
 		return prepare(s, c, exports, &s.view.Exports, func(d document[policy.ExportRuleSpec]) policy.ExportRule {
 			return policy.ExportRule{Name: d.Name, Labels: d.Labels, Spec: d.Spec}
 		})
+	case policy.KindImportRule:
+		return prepare(s, c, imports, &s.view.Imports, func(d document[policy.ImportRuleSpec]) policy.ImportRule {
+			return policy.ImportRule{Name: d.Name, Labels: d.Labels, Spec: d.Spec}
+		})
 	case policy.KindRoleBinding:
 		return prepare(s, c, bindings, &s.view.Bindings, func(d document[policy.RoleBindingSpec]) policy.RoleBinding {
 			return policy.RoleBinding{Name: d.Name, Labels: d.Labels, Spec: d.Spec}
@@ -92,6 +96,8 @@ func (s *State) removePolicy(c DeletePolicy) {
 		delete(own(s, failover, &s.view.Failover), c.Name)
 	case policy.KindExportRule:
 		delete(own(s, exports, &s.view.Exports), c.Name)
+	case policy.KindImportRule:
+		delete(own(s, imports, &s.view.Imports), c.Name)
 	case policy.KindRoleBinding:
 		delete(own(s, bindings, &s.view.Bindings), c.Name)
 	case policy.KindIdentityProvider:

@@ -73,14 +73,20 @@ func versionOf(command Command) uint32 {
 	case RecordDeed:
 		return 4
 	case ApplyPolicies:
-		return 3
+		return versionOfSet(c)
 	case PutPolicy:
+		if policy.Kind(c.Kind) == policy.KindImportRule {
+			return 4
+		}
 		// Whether there are labels does not show from outside: the whole document is read.
 		d, _ := readDocument[json.RawMessage](c)
 		if k := policy.Kind(c.Kind); k == policy.KindRoleBinding || k == policy.KindIdentityProvider || len(d.Labels) > 0 {
 			return 3
 		}
 	case DeletePolicy:
+		if policy.Kind(c.Kind) == policy.KindImportRule {
+			return 4
+		}
 		if k := policy.Kind(c.Kind); k == policy.KindRoleBinding || k == policy.KindIdentityProvider {
 			return 3
 		}
@@ -97,6 +103,18 @@ func versionOf(command Command) uint32 {
 		return 2
 	}
 	return 1
+}
+
+// versionOfSet is that of the newest of its documents, and at least that of sets.
+func versionOfSet(set ApplyPolicies) uint32 {
+	version := uint32(3)
+	for _, p := range set.Put {
+		version = max(version, versionOf(p))
+	}
+	for _, d := range set.Delete {
+		version = max(version, versionOf(d))
+	}
+	return version
 }
 
 // ClusterByTrustDomain finds the member that owns the trust domain.
@@ -123,6 +141,9 @@ func (v *View) FailoverList() []policy.FailoverPolicy { return sorted(v.Failover
 
 // ExportList returns the export rules sorted by name.
 func (v *View) ExportList() []policy.ExportRule { return sorted(v.Exports) }
+
+// ImportList returns the import rules sorted by name.
+func (v *View) ImportList() []policy.ImportRule { return sorted(v.Imports) }
 
 // BindingList returns the role bindings sorted by name.
 func (v *View) BindingList() []policy.RoleBinding { return sorted(v.Bindings) }

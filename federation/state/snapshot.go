@@ -38,10 +38,27 @@ func (v *View) Proto(withSecrets bool) *hansev1.State {
 		}
 		p.Policies = append(p.Policies, v.policyProto(policy.KindExportRule, e.Name, encode(e)))
 	}
+	for _, i := range v.ImportList() {
+		if !withSecrets {
+			i.Labels = nil
+		}
+		p.Policies = append(p.Policies, v.policyProto(policy.KindImportRule, i.Name, encode(i)))
+	}
 	if withSecrets {
 		v.addSecrets(p)
 	}
 	return p
+}
+
+// ProtoFor is Proto for an agent that speaks a protocol: one that knows no import rules could not read a state that has some. It is told of
+// what it takes all the same.
+func (v *View) ProtoFor(protocol uint32) *hansev1.State {
+	if protocol >= model.ImportRuleProtocol || len(v.Imports) == 0 {
+		return v.Proto(false)
+	}
+	old := *v
+	old.Imports = nil
+	return old.Proto(false)
 }
 
 // addSecrets adds what is for the nodes alone.

@@ -50,6 +50,7 @@ const (
 	bundles
 	failover
 	exports
+	imports
 	bindings
 	providers
 	modified
@@ -64,6 +65,7 @@ func New(rule BundleRule) *State {
 		Bundles:   map[string]model.SignedBundle{},
 		Failover:  map[string]policy.FailoverPolicy{},
 		Exports:   map[string]policy.ExportRule{},
+		Imports:   map[string]policy.ImportRule{},
 		Bindings:  map[string]policy.RoleBinding{},
 		Providers: map[string]policy.IdentityProvider{},
 		Modified:  map[model.Ref]uint64{},

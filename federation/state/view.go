@@ -24,6 +24,8 @@ type View struct {
 	// Failover and Exports are keyed by policy name.
 	Failover map[string]policy.FailoverPolicy
 	Exports  map[string]policy.ExportRule
+	// Imports are keyed by policy name.
+	Imports map[string]policy.ImportRule
 	// Bindings and Providers are keyed by policy name.
 	Bindings  map[string]policy.RoleBinding
 	Providers map[string]policy.IdentityProvider

@@ -45,6 +45,10 @@ var scenarios = map[string]struct {
 	"export rule for others": {func(in *Input, _ *Question) {
 		in.Facts.Exports[0].Spec.To, in.Facts.Imports, in.Facts.Workloads = []string{"asia"}, nil, in.Facts.Workloads[:1]
 	}, "ExportRule shop opens service payments.shop of cluster asia, but not to cluster eu: add it to the rule's 'to'", "calls go nowhere"},
+	"import rule missing": {func(in *Input, _ *Question) {
+		in.Facts.Takes = []policy.ImportRule{{Name: "hr-only", Spec: policy.ImportRuleSpec{To: []string{"eu"}, From: []string{"*"}, Namespaces: []string{"hr"}}}}
+		in.Facts.Imports, in.Facts.Workloads = nil, in.Facts.Workloads[:1]
+	}, "ImportRule hr-only limits what cluster eu takes, and none admits service payments.shop of cluster asia: add it to one of them", "calls go nowhere: ImportRule"},
 	"denied namespace": {func(in *Input, _ *Question) {
 		us := in.Facts.Members["us"]
 		us.ExportNamespaces = []string{"hr"}

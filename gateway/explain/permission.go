@@ -19,6 +19,8 @@ type Permission struct {
 	Allowed bool `json:"allowed"`
 	// Rules are the ExportRules that open it; none are needed within a cluster.
 	Rules []string `json:"rules,omitempty"`
+	// ImportRules are those that admit it here; without a rule for this cluster none are needed.
+	ImportRules []string `json:"importRules,omitempty"`
 	// Callers are the trust domains that the servers let in, Identities the SPIFFE IDs that they may present.
 	Callers    []string `json:"callers,omitempty"`
 	Identities []string `json:"identities,omitempty"`
@@ -78,6 +80,8 @@ func (x *explainer) ownPermission() Permission {
 func (x *explainer) permission(origin model.Cluster) Permission {
 	f := x.in.Facts
 	p := Permission{Cluster: origin.Name, Allowed: policy.Exports(f.Exports, origin, x.q.Service, f.Cluster)}
+	taken, limited := x.importRules(origin.Name)
+	p.ImportRules = taken
 	for _, imp := range f.Imports {
 		if imp.Cluster == origin.Name && imp.Record.Service == x.q.Service {
 			p.Offered = true
@@ -97,11 +101,30 @@ func (x *explainer) permission(origin model.Cluster) Permission {
 		}
 	}
 	p.Callers = authz.Callers(f.Exports, f.Members, origin.Name, x.q.Service)
+	if len(limited) > 0 && len(taken) == 0 {
+		p.Allowed, p.Reason = false, fmt.Sprintf("ImportRule %s limits what cluster %s takes, and none admits service %s of cluster %s: add it to one of them",
+			strings.Join(limited, ", "), f.Cluster, x.q.Service, origin.Name)
+		return p
+	}
 	if !p.Offered {
 		p.Reason = fmt.Sprintf("ExportRule %s opens it, but cluster %s does not offer it: a workload there must register it with --export, or a ServiceExport name it",
 			strings.Join(p.Rules, ", "), origin.Name)
 	}
 	return p
+}
+
+// importRules names the rules about what this cluster takes, and those of them that admit the service of a cluster.
+func (x *explainer) importRules(origin model.ClusterName) (taken, limited []string) {
+	for _, r := range x.in.Facts.Takes {
+		if !r.Spec.Limits(x.in.Facts.Cluster) {
+			continue
+		}
+		limited = append(limited, r.Name)
+		if r.Spec.Covers(origin, x.q.Service) {
+			taken = append(taken, r.Name)
+		}
+	}
+	return taken, limited
 }
 
 // closed says why a cluster may not offer the service here, and which rules open it to others.

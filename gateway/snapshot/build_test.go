@@ -191,6 +191,9 @@ func TestRefusedImports(t *testing.T) {
 		}, "join token does not allow"},
 		{"no rule", func(in *Inputs) { in.Exports[0].Spec.From = []string{"a", "c"} }, "add an ExportRule"},
 		{"not for us", func(in *Inputs) { in.Exports[0].Spec.To = []string{"b", "c"} }, `no export rule opens it to cluster "a"`},
+		{"not taken", func(in *Inputs) {
+			in.Takes = []policy.ImportRule{{Name: "i", Spec: policy.ImportRuleSpec{To: []string{"a"}, From: []string{"c"}, Namespaces: []string{"*"}}}}
+		}, `import rules limit what cluster "a" takes`},
 		{"foreign identity", func(in *Inputs) { in.Imports[0].Record.Identities = []string{"spiffe://c.acme/ns/shop/sa/pay"} }, "not the cluster's to claim"},
 	}
 	for _, tt := range tests {

@@ -37,9 +37,12 @@ type rules struct {
 	trustDomain string
 	members     map[model.ClusterName]model.Cluster
 	exports     []policy.ExportRule
+	takes       []policy.ImportRule
 }
 
-func rulesOf(in *Inputs) rules { return rules{in.Cluster, in.TrustDomain, in.Members, in.Exports} }
+func rulesOf(in *Inputs) rules {
+	return rules{in.Cluster, in.TrustDomain, in.Members, in.Exports, in.Takes}
+}
 
 // routes is what the assignments depend on besides their service.
 type routes struct {

@@ -133,6 +133,10 @@ func (b *builder) accept(imp *Import) bool {
 			imp.Record.Service, imp.Cluster, b.in.Cluster)
 		return false
 	}
+	if !policy.Admits(b.in.Takes, b.in.Cluster, imp.Cluster, imp.Record.Service) {
+		b.problem("service %s of cluster %q is refused: import rules limit what cluster %q takes, and none of them admits it", imp.Record.Service, imp.Cluster, b.in.Cluster)
+		return false
+	}
 	return true
 }
 

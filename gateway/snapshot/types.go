@@ -34,6 +34,8 @@ type Inputs struct {
 	Members  map[model.ClusterName]model.Cluster
 	Failover []policy.FailoverPolicy
 	Exports  []policy.ExportRule
+	// Takes are the import rules.
+	Takes []policy.ImportRule
 	// Bundles are the trust domains whose workloads may be believed, this cluster's own included.
 	Bundles []model.Bundle
 	// VIPs are the virtual addresses that this site has allotted.

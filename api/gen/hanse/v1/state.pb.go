@@ -1644,7 +1644,7 @@ func (x *PutBundle) GetBundle() *SignedBundle {
 }
 
 // Policy is a policy document in its canonical JSON form; kind is FailoverPolicy, ExportRule or, since command version 3, RoleBinding
-// or IdentityProvider.
+// or IdentityProvider, or, since version 4, ImportRule.
 type Policy struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Kind  string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
