@@ -56,6 +56,7 @@ var rules = []rule{
 	{path: "gateway/envoy", ours: []string{"internal/..."}},
 
 	{path: "cluster-agent/source", ours: []string{"api/..."}},
+	{path: "cluster-agent/anchors", ours: []string{"api/model", "internal/..."}},
 	{path: "cluster-agent/attest", ours: []string{"api/model"}},
 	{path: "cluster-agent/source/vm", ours: []string{"api/...", "cluster-agent/source", "internal/..."}},
 	{path: "cluster-agent/mcs", pure: true, ours: []string{"api/model"}},
@@ -91,7 +92,7 @@ var exclusive = map[string][]string{
 	"github.com/vishvananda/netlink":  {"e2e/wan"},
 	"helm.sh/helm":                    {"deploy/helm"},
 	// Kubernetes' client is heavy, and what it does is a shell's work.
-	"k8s.io/client-go":               {"cluster-agent/source/kube", "deploy/install", "cluster-agent/mcs/apply", "cluster-agent/dns/serve", "cmd/hanse", "e2e/kube"},
+	"k8s.io/client-go":               {"cluster-agent/source/kube", "deploy/install", "cluster-agent/mcs/apply", "cluster-agent/dns/serve", "cluster-agent/anchors", "cmd/hanse", "e2e/kube"},
 	"sigs.k8s.io/mcs-api/pkg/client": {"cluster-agent/source/kube", "cluster-agent/mcs/apply", "cluster-agent/dns/serve", "cmd/hanse", "e2e/kube"},
 	"github.com/miekg/dns":           {"cluster-agent/dns", "cmd/hanse", "e2e"},
 	"github.com/vishvananda/netns":   {"e2e/wan"},
