@@ -185,7 +185,7 @@ func (a *agentParts) work(ctx context.Context, siteListener net.Listener) error 
 		func(ctx context.Context) error { return serveHTTP(ctx, admin, a.adminHandler()) },
 	}
 	if a.kube != nil {
-		tasks = append(tasks, a.kube.secrets.run, a.kube.applier.Run, a.kube.importer.run)
+		tasks = append(tasks, a.kube.secrets.run, a.kube.applier.Run, a.kube.importer.run, a.publishTrust)
 	}
 	return run.Group(ctx, tasks...)
 }

@@ -15,6 +15,7 @@ import (
 	mcsclient "sigs.k8s.io/mcs-api/pkg/client/clientset/versioned"
 
 	"github.com/hanse-mesh/hanse/api/model"
+	"github.com/hanse-mesh/hanse/cluster-agent/anchors"
 	"github.com/hanse-mesh/hanse/cluster-agent/mcs/apply"
 	"github.com/hanse-mesh/hanse/cluster-agent/source/kube"
 	"github.com/hanse-mesh/hanse/internal/clock"
@@ -72,6 +73,7 @@ type kubeParts struct {
 	source    *kube.Source
 	applier   *apply.Applier
 	importer  *importer
+	trust     *anchors.Publisher
 }
 
 // newKubeParts makes the clients and what is made of them alone.
@@ -88,7 +90,9 @@ func newKubeParts(o agentOptions, c clock.Clock, logger *slog.Logger) (*kubePart
 	if err != nil {
 		return nil, fmt.Errorf("make a client of the API server: %w", err)
 	}
-	return assembleKube(client, multi, o, c, logger), nil
+	k := assembleKube(client, multi, o, c, logger)
+	k.trust, err = newTrustPublisher(config, k.namespace, c, logger)
+	return k, err
 }
 
 func assembleKube(client kubernetes.Interface, multi mcsclient.Interface, o agentOptions, c clock.Clock, logger *slog.Logger) *kubeParts {
@@ -171,7 +175,7 @@ func (a *agentParts) assembleImporter(ctx context.Context) error {
 
 // notes say what does not work at the API server while the agent goes on.
 func (k *kubeParts) notes() []string {
-	out := k.source.Problems()
+	out := append(k.source.Problems(), k.trust.Problems()...)
 	if trouble := deref(k.importer.trouble.Load()); trouble != "" {
 		out = append(out, trouble)
 	}

@@ -50,7 +50,7 @@ func (a *agentParts) openSite(ctx context.Context) error {
 	}
 	a.site, err = vm.New(vm.Config{
 		Dir: filepath.Join(a.opts.dataDir, siteFolder), TrustDomain: a.member.TrustDomain, Cluster: a.member.Cluster,
-		Federation: a.member.Federation, Signer: siteSigner{a.authority, a.clock}, Peer: sitePeer,
+		Federation: a.member.Federation, Signer: siteSigner{a.authority, a.clock}, Peer: sitePeer, Pods: a.pods(),
 		Clock: a.clock, Logger: a.logger, SVIDTTL: a.opts.svidTTL, WithdrawTTL: a.opts.withdrawTTL, Declarable: a.opts.declarable, Region: a.opts.region,
 	})
 	return err
