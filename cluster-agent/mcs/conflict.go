@@ -32,7 +32,7 @@ func conflicts(exports []Remote, merged []MergedPort) ([]string, string) {
 	var clauses []string
 	for _, e := range exports[1:] {
 		var texts []string
-		for _, d := range differences(winner.Export, e.Export, merged) {
+		for _, d := range differences(winner, e, merged) {
 			found[d.reason] = true
 			texts = append(texts, d.text)
 		}
@@ -66,8 +66,9 @@ var reasonOrder = []mcsv1beta1.ServiceExportConditionReason{
 	mcsv1beta1.ServiceExportReasonAnnotationsConflict,
 }
 
-// differences says in what e conflicts with the winner.
-func differences(winner, e model.ServiceExport, merged []MergedPort) []difference {
+// differences says in what an export conflicts with the winner.
+func differences(first, other Remote, merged []MergedPort) []difference {
+	winner, e := first.Export, other.Export
 	var out []difference
 	differ := func(reason mcsv1beta1.ServiceExportConditionReason, what, has, wins string) {
 		if has != wins {
@@ -76,6 +77,9 @@ func differences(winner, e model.ServiceExport, merged []MergedPort) []differenc
 	}
 	if d, ok := portDifference(winner, e, merged); ok {
 		out = append(out, d)
+	}
+	if first.StandIn || other.StandIn {
+		return out
 	}
 	differ(mcsv1beta1.ServiceExportReasonTypeConflict, "type", string(importType(e)), string(importType(winner)))
 	differ(mcsv1beta1.ServiceExportReasonSessionAffinityConflict, "session affinity", affinity(e), affinity(winner))

@@ -43,6 +43,21 @@ func TestOwnExportIsNotTakenFromOthers(t *testing.T) {
 	}
 }
 
+func TestStandInConflictsInItsPortsAlone(t *testing.T) {
+	f := lone(hello())
+	vm := younger("vm", func(e *model.ServiceExport) { e.SessionAffinity, e.Labels = "None", map[string]string{"a": "b"} })
+	vm.StandIn = true
+	f.Remotes = []Remote{vm}
+	if c := condition(t, f, "Conflict"); c.Reason != "NoConflicts" {
+		t.Errorf("%+v", c)
+	}
+	vm.Export.Ports = vm.Export.Ports[:1]
+	f.Remotes = []Remote{vm}
+	if c := condition(t, f, "Conflict"); c.Reason != "PortConflict" {
+		t.Errorf("%+v", c)
+	}
+}
+
 func TestRefusedExportDecidesNothing(t *testing.T) {
 	f := lone(hello())
 	f.Exports[0].Refused = "no rule"

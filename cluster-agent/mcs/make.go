@@ -19,6 +19,7 @@ func Make(f Facts, now time.Time) Plan {
 	at := metav1.NewTime(now.UTC().Truncate(time.Second))
 	services := merge(f)
 	p := Plan{Conditions: make(map[model.ServiceKey][]metav1.Condition, len(f.Exports))}
+	egress := map[corev1.IPFamily][]discoveryv1.Endpoint{corev1.IPv4Protocol: f.egress(corev1.IPv4Protocol), corev1.IPv6Protocol: f.egress(corev1.IPv6Protocol)}
 	for i := range services {
 		s := &services[i]
 		if !f.Namespaces[s.key.Namespace] {
@@ -29,7 +30,7 @@ func Make(f Facts, now time.Time) Plan {
 		if s.derived != nil {
 			p.Services = append(p.Services, s.derived)
 		}
-		p.Slices = append(p.Slices, s.slices()...)
+		p.Slices = append(p.Slices, s.slices(egress)...)
 	}
 	for _, e := range f.Exports {
 		i, found := slices.BinarySearchFunc(services, e.Service, func(s service, k model.ServiceKey) int { return s.key.Compare(k) })

@@ -40,6 +40,9 @@ type LocalExport struct {
 type Remote struct {
 	Cluster model.ClusterName
 	Export  model.ServiceExport
+	// StandIn says that the cluster is no Kubernetes cluster and has no ServiceExport: only the export's ports are its own words, and only
+	// they can conflict.
+	StandIn bool
 }
 
 // Derived is what the API server says of a derived Service.
@@ -73,7 +76,8 @@ type Facts struct {
 	Families []string
 }
 
-// Plan is what the API server should say. Objects are sorted by namespace and name; the same facts give the same plan.
+// Plan is what the API server should say. Objects are sorted by namespace and name; the same facts give the same plan. Objects share parts
+// with each other and with the facts: they are not changed.
 type Plan struct {
 	// Imports include their status.
 	Imports []*mcsv1beta1.ServiceImport

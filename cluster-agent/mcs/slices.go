@@ -13,8 +13,8 @@ import (
 	"github.com/hanse-mesh/hanse/api/model"
 )
 
-// slices are the imported EndpointSlices: one per exporting cluster and family.
-func (s *service) slices() []*discoveryv1.EndpointSlice {
+// slices are the imported EndpointSlices: one per exporting cluster and family. Those of all services share the egress pods' endpoints.
+func (s *service) slices(egress map[corev1.IPFamily][]discoveryv1.Endpoint) []*discoveryv1.EndpointSlice {
 	if s.Winner.Headless {
 		return s.headlessSlices()
 	}
@@ -28,7 +28,7 @@ func (s *service) slices() []*discoveryv1.EndpointSlice {
 			continue
 		}
 		for _, family := range s.derived.Spec.IPFamilies {
-			slice := s.slice(cluster, family, ports, s.facts.egress(family))
+			slice := s.slice(cluster, family, ports, egress[family])
 			// By this label kube-proxy takes it for the derived Service's.
 			slice.Labels[discoveryv1.LabelServiceName] = DerivedName(s.key)
 			out = append(out, slice)

@@ -48,7 +48,7 @@ func (c *siteCore) abroad(families []string, now time.Time) (abroad, bool) {
 			if r.Service == nil || authz.CheckRecord(m, c.rules, r) != nil || !policy.Exports(c.rules, m, r.Service.Service, c.member.Cluster) {
 				continue
 			}
-			out.remotes = append(out.remotes, mcs.Remote{Cluster: origin.Origin, Export: exportOrStandIn(*r.Service, m, families)})
+			out.remotes = append(out.remotes, mcs.Remote{Cluster: origin.Origin, Export: exportOrStandIn(*r.Service, m, families), StandIn: r.Service.Export == nil})
 		}
 	}
 	return out, true
