@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -34,7 +35,8 @@ type pods struct {
 
 var (
 	udpPort  = model.Port{Name: "dns", Number: 53, Protocol: model.ProtocolUDP}
-	podPorts = []model.Port{httpPort(8080), tcpPort(5432), udpPort}
+	h2Port   = model.Port{Name: "h2", Number: 9090, Protocol: model.ProtocolHTTP2}
+	podPorts = []model.Port{httpPort(8080), tcpPort(5432), udpPort, h2Port}
 )
 
 func startPods(t *testing.T) *pods {
@@ -90,7 +92,7 @@ func (p *pods) offer(r model.ServiceRecord) {
 // pod is a new pod that answers with its name on each port.
 func (p *pods) pod(name string) model.Workload {
 	p.apps[name] = httpApp(p.t, name)
-	targets := []string{p.apps[name].Listener.Addr().String(), tcpApp(p.t), udpApp(p.t, name)}
+	targets := []string{p.apps[name].Listener.Addr().String(), tcpApp(p.t), udpApp(p.t, name), h2App(p.t, name)}
 	w := model.Workload{ID: name, Service: payments, Namespace: "shop", Locality: here, Plain: true, Export: true, Health: model.WorkloadHealth{Ready: true}}
 	for i, port := range podPorts {
 		w.Ports = append(w.Ports, model.WorkloadPort{Port: port, Target: targets[i]})
@@ -117,6 +119,19 @@ func (p *pods) at(port model.Port) string {
 }
 
 func (p *pods) url() string { return "http://" + p.at(podPorts[0]) + "/" }
+
+// h2App answers by HTTP/2 without TLS, and by nothing else.
+func h2App(t *testing.T, name string) string {
+	t.Helper()
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = fmt.Fprintf(w, "%s by %s", name, r.Proto)
+	}))
+	s.Config.Protocols = new(http.Protocols)
+	s.Config.Protocols.SetUnencryptedHTTP2(true)
+	s.Start()
+	t.Cleanup(s.Close)
+	return s.Listener.Addr().String()
+}
 
 // udpApp answers each datagram with its name and what it got.
 func udpApp(t *testing.T, name string) string {
@@ -214,6 +229,10 @@ func TestPods(t *testing.T) {
 			}
 		}
 	})
+	t.Run("http2", func(t *testing.T) {
+		eventually(t, "call", expect(client, "POST", "http://"+p.at(h2Port)+"/", 200, "by HTTP/2.0"))
+	})
+	t.Run("pods are rolled", func(t *testing.T) { testRolled(t, p) })
 	t.Run("strangers", func(t *testing.T) { testStrangers(t, p) })
 	t.Run("a pod that dies", func(t *testing.T) { testPodDies(t, p, client) })
 	t.Run("pods of the own cluster", func(t *testing.T) { testOwnPods(t, p, client) })
@@ -259,10 +278,52 @@ func testStrangers(t *testing.T, p *pods) {
 	}
 }
 
+// testRolled replaces pods one by one, each leaving once the gateway has taken it out, while calls go on: none fails, whatever its method.
+func testRolled(t *testing.T, p *pods) {
+	ctx, stop := context.WithCancel(context.Background())
+	failed := make(chan error, 4)
+	for range cap(failed) {
+		go func() {
+			client := &http.Client{Transport: &http.Transport{}}
+			defer client.CloseIdleConnections()
+			for ctx.Err() == nil {
+				if err := expect(client, "POST", p.url(), 200, "far-")(); err != nil {
+					failed <- err
+					return
+				}
+			}
+			failed <- nil
+		}()
+	}
+	for i := range 2 {
+		old := p.far.Workloads[1+i]
+		p.far.Workloads = slices.Clone(p.far.Workloads)
+		p.far.Workloads[1+i] = p.pod(fmt.Sprint("far-", 11+i))
+		p.push(p.far, "gate")
+		eventually(t, old.ID+" is out", func() error {
+			a, err := call(p.envoys["gate"].admin, "GET", "http://admin/clusters", "")
+			if strings.Contains(a.body, old.Ports[0].Target) {
+				err = errors.New("it is in still")
+			}
+			return err
+		})
+		p.apps[old.ID].Close()
+	}
+	stop()
+	for range cap(failed) {
+		if err := <-failed; err != nil {
+			t.Error(err)
+		}
+	}
+	for i := range 2 {
+		p.apps[fmt.Sprint("far-", 1+i)] = p.apps[fmt.Sprint("far-", 11+i)]
+	}
+}
+
 // testPodDies closes pods: no call fails, whatever its method, while another pod lives, and the gateway says which calls reached nobody.
 func testPodDies(t *testing.T, p *pods, client *http.Client) {
 	p.apps["far-1"].Close()
-	if by := p.calls(client, "POST", 60); by["far-1"] > 0 {
+	if by := p.calls(client, "POST", 60); by["far-11"] > 0 {
 		t.Errorf("answered by the dead: %v", by)
 	}
 	p.apps["far-2"].Close()
@@ -296,6 +357,7 @@ func testOwnPods(t *testing.T, p *pods, client *http.Client) {
 	})
 	eventually(t, "session", func() error { return echo(p.at(podPorts[1])) })
 	eventually(t, "datagram", asked(p.at(udpPort), "near-1"))
+	eventually(t, "http2", expect(client, "POST", "http://"+p.at(h2Port)+"/", 200, "near-1 by HTTP/2.0"))
 	testUpgrade(t, p.at(podPorts[0]))
 	p.apps["near-1"].Close()
 	if by := p.calls(client, "POST", 40); by["far-3"]+by["far-4"] != 40 {
@@ -390,6 +452,9 @@ func testFrozenTerminator(t *testing.T, p *pods, client *http.Client) {
 	defer func() { _ = gate.Signal(syscall.SIGCONT) }()
 	if by := p.calls(client, "GET", 20); by["near-2"] == 0 {
 		t.Errorf("answered by %v", by)
+	}
+	if err := expect(client, "GET", "http://"+p.at(h2Port)+"/", 200, "near-2")(); err != nil {
+		t.Errorf("http2: %v", err)
 	}
 	if err := ended(open); err != nil {
 		t.Errorf("session: %v", err)
