@@ -1679,6 +1679,9 @@ type RemoveClusterParams struct {
 type GetClusterParams struct {
 	// Consistent Ask the leader, after a barrier: the answer is not older than the request
 	Consistent bool `form:"consistent,omitempty" json:"consistent,omitempty"`
+
+	// IfNoneMatch ETags that the caller has: if one is the object's, the answer is 304 without a body
+	IfNoneMatch string `json:"If-None-Match,omitempty"`
 }
 
 // ListEventsParams defines parameters for ListEvents.
@@ -1760,6 +1763,9 @@ type DeleteExportRuleParams struct {
 type GetExportRuleParams struct {
 	// Consistent Ask the leader, after a barrier: the answer is not older than the request
 	Consistent bool `form:"consistent,omitempty" json:"consistent,omitempty"`
+
+	// IfNoneMatch ETags that the caller has: if one is the object's, the answer is 304 without a body
+	IfNoneMatch string `json:"If-None-Match,omitempty"`
 }
 
 // PutExportRuleParams defines parameters for PutExportRule.
@@ -1805,6 +1811,9 @@ type DeleteFailoverPolicyParams struct {
 type GetFailoverPolicyParams struct {
 	// Consistent Ask the leader, after a barrier: the answer is not older than the request
 	Consistent bool `form:"consistent,omitempty" json:"consistent,omitempty"`
+
+	// IfNoneMatch ETags that the caller has: if one is the object's, the answer is 304 without a body
+	IfNoneMatch string `json:"If-None-Match,omitempty"`
 }
 
 // PutFailoverPolicyParams defines parameters for PutFailoverPolicy.
@@ -1865,6 +1874,9 @@ type DeleteIdentityProviderParams struct {
 type GetIdentityProviderParams struct {
 	// Consistent Ask the leader, after a barrier: the answer is not older than the request
 	Consistent bool `form:"consistent,omitempty" json:"consistent,omitempty"`
+
+	// IfNoneMatch ETags that the caller has: if one is the object's, the answer is 304 without a body
+	IfNoneMatch string `json:"If-None-Match,omitempty"`
 }
 
 // PutIdentityProviderParams defines parameters for PutIdentityProvider.
@@ -1910,6 +1922,9 @@ type DeleteImportRuleParams struct {
 type GetImportRuleParams struct {
 	// Consistent Ask the leader, after a barrier: the answer is not older than the request
 	Consistent bool `form:"consistent,omitempty" json:"consistent,omitempty"`
+
+	// IfNoneMatch ETags that the caller has: if one is the object's, the answer is 304 without a body
+	IfNoneMatch string `json:"If-None-Match,omitempty"`
 }
 
 // PutImportRuleParams defines parameters for PutImportRule.
@@ -1955,6 +1970,9 @@ type RemoveNodeParams struct {
 type GetNodeParams struct {
 	// Consistent Ask the leader, after a barrier: the answer is not older than the request
 	Consistent bool `form:"consistent,omitempty" json:"consistent,omitempty"`
+
+	// IfNoneMatch ETags that the caller has: if one is the object's, the answer is 304 without a body
+	IfNoneMatch string `json:"If-None-Match,omitempty"`
 }
 
 // ListRoleBindingsParams defines parameters for ListRoleBindings.
@@ -1988,6 +2006,9 @@ type DeleteRoleBindingParams struct {
 type GetRoleBindingParams struct {
 	// Consistent Ask the leader, after a barrier: the answer is not older than the request
 	Consistent bool `form:"consistent,omitempty" json:"consistent,omitempty"`
+
+	// IfNoneMatch ETags that the caller has: if one is the object's, the answer is 304 without a body
+	IfNoneMatch string `json:"If-None-Match,omitempty"`
 }
 
 // PutRoleBindingParams defines parameters for PutRoleBinding.
@@ -2072,6 +2093,9 @@ type RevokeTokenParams struct {
 type GetTokenParams struct {
 	// Consistent Ask the leader, after a barrier: the answer is not older than the request
 	Consistent bool `form:"consistent,omitempty" json:"consistent,omitempty"`
+
+	// IfNoneMatch ETags that the caller has: if one is the object's, the answer is 304 without a body
+	IfNoneMatch string `json:"If-None-Match,omitempty"`
 }
 
 // ListTrustDomainsParams defines parameters for ListTrustDomains.
@@ -2090,6 +2114,9 @@ type ListTrustDomainsParams struct {
 type GetTrustDomainParams struct {
 	// Consistent Ask the leader, after a barrier: the answer is not older than the request
 	Consistent bool `form:"consistent,omitempty" json:"consistent,omitempty"`
+
+	// IfNoneMatch ETags that the caller has: if one is the object's, the answer is 304 without a body
+	IfNoneMatch string `json:"If-None-Match,omitempty"`
 }
 
 // ListVerdictsParams defines parameters for ListVerdicts.
@@ -2159,6 +2186,9 @@ type DeleteWorkloadParams struct {
 type GetWorkloadParams struct {
 	// Consistent Ask the leader, after a barrier: the answer is not older than the request
 	Consistent bool `form:"consistent,omitempty" json:"consistent,omitempty"`
+
+	// IfNoneMatch ETags that the caller has: if one is the object's, the answer is 304 without a body
+	IfNoneMatch string `json:"If-None-Match,omitempty"`
 }
 
 // PutWorkloadParams defines parameters for PutWorkload.
@@ -4239,6 +4269,19 @@ func NewGetClusterRequest(server string, name string, params *GetClusterParams) 
 		return nil, err
 	}
 
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-None-Match", params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("If-None-Match", headerParam0)
+
+	}
+
 	return req, nil
 }
 
@@ -4629,6 +4672,19 @@ func NewGetExportRuleRequest(server string, name string, params *GetExportRulePa
 		return nil, err
 	}
 
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-None-Match", params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("If-None-Match", headerParam0)
+
+	}
+
 	return req, nil
 }
 
@@ -4929,6 +4985,19 @@ func NewGetFailoverPolicyRequest(server string, name string, params *GetFailover
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-None-Match", params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("If-None-Match", headerParam0)
+
 	}
 
 	return req, nil
@@ -5307,6 +5376,19 @@ func NewGetIdentityProviderRequest(server string, name string, params *GetIdenti
 		return nil, err
 	}
 
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-None-Match", params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("If-None-Match", headerParam0)
+
+	}
+
 	return req, nil
 }
 
@@ -5607,6 +5689,19 @@ func NewGetImportRuleRequest(server string, name string, params *GetImportRulePa
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-None-Match", params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("If-None-Match", headerParam0)
+
 	}
 
 	return req, nil
@@ -5911,6 +6006,19 @@ func NewGetNodeRequest(server string, name string, params *GetNodeParams) (*http
 		return nil, err
 	}
 
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-None-Match", params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("If-None-Match", headerParam0)
+
+	}
+
 	return req, nil
 }
 
@@ -6159,6 +6267,19 @@ func NewGetRoleBindingRequest(server string, name string, params *GetRoleBinding
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-None-Match", params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("If-None-Match", headerParam0)
+
 	}
 
 	return req, nil
@@ -6722,6 +6843,19 @@ func NewGetTokenRequest(server string, id string, params *GetTokenParams) (*http
 		return nil, err
 	}
 
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-None-Match", params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("If-None-Match", headerParam0)
+
+	}
+
 	return req, nil
 }
 
@@ -6843,6 +6977,19 @@ func NewGetTrustDomainRequest(server string, domain string, params *GetTrustDoma
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-None-Match", params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("If-None-Match", headerParam0)
+
 	}
 
 	return req, nil
@@ -7259,6 +7406,19 @@ func NewGetWorkloadRequest(server string, cluster string, workload string, param
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-None-Match", params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("If-None-Match", headerParam0)
+
 	}
 
 	return req, nil

@@ -24,7 +24,7 @@ func (p *serverParts) restAPI() *rest.API {
 	return rest.New(rest.Config{
 		Node: p.node.Name, Version: version, Consensus: p.consensus, Catalog: p.store, Live: liveView{p}, Agents: p.server,
 		Forward: others.forward, Mint: p.mint, BundleRule: bundle.Accept, Clock: p.clock, Logger: p.logger,
-		Certificates: restCertificates{p.identity, p.issuing}, Providers: oidc.New(oidc.Config{Clock: p.clock, Logger: p.logger}),
+		Limits: p.opts.limits, Certificates: restCertificates{p.identity, p.issuing}, Providers: oidc.New(oidc.Config{Clock: p.clock, Logger: p.logger}),
 	})
 }
 

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hanse-mesh/hanse/api/model"
+	"github.com/hanse-mesh/hanse/federation/rest"
 )
 
 // serverOptions are the flags of "hanse server" and "hanse server init": one configuration file serves both.
@@ -24,6 +25,7 @@ type serverOptions struct {
 	grpc, rest, raft, gossip endpoint
 	healthListen             string
 	snapshotEntries          uint64
+	limits                   rest.Limits
 }
 
 // endpoint is an address to listen on and the one that others dial.
@@ -39,6 +41,7 @@ func (o *serverOptions) bind(cmd *cobra.Command) {
 	f.StringVar(&o.healthListen, "health-listen", "127.0.0.1:7704", "address for /healthz, /readyz and /metrics (plain HTTP)")
 	f.Uint64Var(&o.snapshotEntries, "snapshot-entries", 8192, "after how many entries the log is replaced by a snapshot; as many are kept for nodes that lag, "+
 		"which otherwise get the snapshot")
+	o.bindLimits(f)
 	for _, e := range []struct {
 		to                          *endpoint
 		flag, address, what, remark string
@@ -70,6 +73,9 @@ func (o *serverOptions) validate() error {
 	}
 	if o.snapshotEntries < minSnapshotEntries {
 		return usageError("--snapshot-entries %d is too few: give %d or more, or leave it out", o.snapshotEntries, minSnapshotEntries)
+	}
+	if err := checkLimits(o.limits); err != nil {
+		return err
 	}
 	for _, e := range []endpoint{o.grpc, o.rest, o.raft, o.gossip} {
 		if _, _, err := net.SplitHostPort(e.listen); err != nil {

@@ -6,6 +6,7 @@ import (
 	"crypto/elliptic"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/hanse-mesh/hanse/api/model"
 	"github.com/hanse-mesh/hanse/federation/access"
+	"github.com/hanse-mesh/hanse/federation/state"
 )
 
 // OperatorCertificateTTL is the life of an operator's certificate. It is short because there is no way to take one back, but to take its
@@ -75,10 +77,19 @@ func (s *service) createOperatorCertificate(ctx context.Context, in *struct{ Bod
 	if err != nil {
 		return nil, huma.Error500InternalServerError("this node has signed what it cannot read: " + err.Error())
 	}
-	// The replicated state holds no certificates, so the audit log has none either: the log of the node that signs is the place to look.
+	// Nobody is given a certificate that the audit log does not know.
+	if _, err := s.propose(ctx, s.Consensus.View(), state.Entry{Command: signedDeed(in.Body.Name, id, leaf)}, false); err != nil {
+		return nil, err
+	}
 	s.Logger.Info("operator certificate signed", "id", id, "serial", leaf.SerialNumber.Text(16), "expires", leaf.NotAfter,
 		"actor", caller.Actor.Name, "credential", caller.Actor.Credential, "address", caller.Actor.Address)
 	return &struct{ Body OperatorCertificate }{OperatorCertificate{ID: id, Chain: encodeChain(chain), ExpiresAt: leaf.NotAfter}}, nil
+}
+
+// signedDeed is what the audit log has of a certificate.
+func signedDeed(name, id string, leaf *x509.Certificate) state.RecordDeed {
+	text, _ := json.Marshal(map[string]any{"id": id, "serial": leaf.SerialNumber.Text(16), "expiresAt": leaf.NotAfter.UTC()}) // Texts and a time.
+	return state.RecordDeed{Ref: model.Ref{Kind: model.KindOperatorCertificate, Name: name}, After: text}
 }
 
 // readCSR takes a request out of its PEM and checks that its sender has the key.

@@ -193,6 +193,10 @@ func TestOperatorCertificates(t *testing.T) {
 	}
 	g.bind("readers", model.RoleViewer, nil, policy.Subject{Kind: policy.SubjectCertificate, Name: "ann.smith"})
 	g.do("lead", http.MethodGet, "/v1/nodes", "", authorization(""), presents(t, chain)).ok(http.StatusOK, nil)
+	audit := g.state.View().Audit()
+	if last := audit[len(audit)-1]; last.Ref.String() != "OperatorCertificate/ann.smith" || !strings.Contains(string(last.After), made.ID) || last.Actor.Name == "" {
+		t.Errorf("audit %+v", last)
+	}
 	leaf, err := x509.ParseCertificate(chain[0])
 	if err != nil || !key.PublicKey.Equal(leaf.PublicKey) || len(leaf.DNSNames) != 0 {
 		t.Errorf("%v, %+v", err, leaf)

@@ -21,11 +21,19 @@ type Limits struct {
 	Concurrent int
 	// Body bounds how long a client may take to send a body: 10 s.
 	Body time.Duration
+	// BodySize bounds a body, in bytes: 1 MiB.
+	BodySize int64
+	// Watches bounds the watches that are served at one time, WatchesPerCaller those of one credential among them: 2,000 and 1,000.
+	Watches, WatchesPerCaller int
 }
+
+// DefaultLimits are those of a node that is told none.
+func DefaultLimits() Limits { return Limits{}.filled() }
 
 func (l Limits) filled() Limits {
 	return Limits{
 		PerSecond: cmp.Or(l.PerSecond, 500), Burst: cmp.Or(l.Burst, 1000), Concurrent: cmp.Or(l.Concurrent, 512), Body: cmp.Or(l.Body, 10*time.Second),
+		BodySize: cmp.Or(l.BodySize, 1<<20), Watches: cmp.Or(l.Watches, 2000), WatchesPerCaller: cmp.Or(l.WatchesPerCaller, 1000),
 	}
 }
 

@@ -39,6 +39,7 @@ func describeOperation(doc *huma.OpenAPI, op *huma.Operation) {
 		statuses = append(statuses[:len(statuses):len(statuses)], http.StatusNotFound)
 	}
 	delete(op.Responses, "default")
+	describeRevalidation(op)
 	for _, status := range append(statuses[:len(statuses):len(statuses)], op.Errors...) {
 		op.Responses[strconv.Itoa(status)] = problemOf(doc, status)
 	}

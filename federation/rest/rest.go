@@ -23,9 +23,6 @@ import (
 	"github.com/hanse-mesh/hanse/internal/clock"
 )
 
-// maxBody bounds a request's body in bytes.
-const maxBody = 1 << 20
-
 // Consensus is the replicated state as this API needs it.
 type Consensus interface {
 	// Write proposes an entry, whose version and time it sets.
@@ -129,7 +126,7 @@ func New(cfg Config) *API {
 	s, mux, api := assemble(cfg)
 	serveDescription(mux, api.OpenAPI())
 	routes := problems(mux)
-	return &API{Handler: identify(s.hurry(s.authenticate(routes, s.account(s.limit(s.admit(s.takeBody(s.bound(s.route(routes))))))))), service: s}
+	return &API{Handler: identify(s.hurry(s.authenticate(routes, s.account(s.limit(s.admit(s.takeBody(s.bound(s.route(revalidate(routes)))))))))), service: s}
 }
 
 // Run notes what this node sees happen until ctx ends. Then watches end, too.
@@ -145,6 +142,7 @@ func assemble(cfg Config) (*service, *http.ServeMux, huma.API) {
 	api := humago.New(mux, description(cfg.Version))
 	s := &service{
 		Config: cfg, schemas: api.OpenAPI().Components.Schemas, attempts: attempts{held: access.NewAttempts()},
+		seats:   seats{most: cfg.Limits.Watches, perCaller: cfg.Limits.WatchesPerCaller},
 		journal: startJournal(cfg.Clock.Now()), stopping: make(chan struct{}),
 	}
 	api.UseMiddleware(strictQuery(api), strictBody(api))
@@ -167,8 +165,11 @@ func description(version string) huma.Config {
 	config.Components.Schemas = huma.NewMapRegistry(schemaPrefix, func(t reflect.Type, hint string) string {
 		return nameSchemas(huma.DefaultSchemaNamer(t, hint))
 	})
-	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"operator": {Type: "http", Scheme: "bearer"}}
-	config.Security = []map[string][]string{{"operator": {}}}
+	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
+		"operator":    {Type: "http", Scheme: "bearer", Description: "An operator token, or the JWT of an identity provider"},
+		"certificate": {Type: "mutualTLS", Description: "An operator's certificate; what needs the leader is redirected there"},
+	}
+	config.Security = []map[string][]string{{"operator": {}}, {"certificate": {}}}
 	config.OnAddOperation = append(config.OnAddOperation, describeOperation)
 	// The default hook would put a "$schema" into every document: one could not be written back as it was read. The description is served
 	// by serveDescription.

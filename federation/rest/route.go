@@ -105,11 +105,11 @@ func (s *service) takeBody(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, s.Limits.BodySize))
 		var tooLarge *http.MaxBytesError
 		switch {
 		case errors.As(err, &tooLarge):
-			writeProblem(w, http.StatusRequestEntityTooLarge, "the request's body is larger than "+strconv.Itoa(maxBody)+" bytes")
+			writeProblem(w, http.StatusRequestEntityTooLarge, "the request's body is larger than "+strconv.FormatInt(s.Limits.BodySize, 10)+" bytes")
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			writeProblem(w, http.StatusRequestTimeout, "the request's body did not arrive within "+s.Limits.Body.String())
 		case err != nil:

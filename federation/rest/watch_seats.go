@@ -10,17 +10,14 @@ import (
 	"github.com/hanse-mesh/hanse/api/model"
 )
 
-// The watches that a node serves at a time, and those of one credential among them.
-const (
-	maxWatches          = 2000
-	maxWatchesPerCaller = 1000
-)
-
 // seatsRetryAfter is after how many seconds a watch may be asked for again that was one too many.
 const seatsRetryAfter = "10"
 
-// seats count the watches of a node. The zero value has none taken; it is safe for concurrent use.
+// seats count the watches of a node. It is safe for concurrent use.
 type seats struct {
+	// most is how many there are, perCaller how many of them one credential may take.
+	most, perCaller int
+
 	mu    sync.Mutex
 	taken int
 	by    map[string]int
@@ -32,10 +29,10 @@ func (s *seats) take(caller model.Actor) (release func(), err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case s.by[who] >= maxWatchesPerCaller:
-		return nil, tooMany(huma.Error429TooManyRequests, caller.Name+" has "+strconv.Itoa(maxWatchesPerCaller)+" watches at this node, which is the most: end some, or ask another node")
-	case s.taken >= maxWatches:
-		return nil, tooMany(huma.Error503ServiceUnavailable, "this node serves "+strconv.Itoa(maxWatches)+" watches, which is the most: ask another node, or try again")
+	case s.by[who] >= s.perCaller:
+		return nil, tooMany(huma.Error429TooManyRequests, caller.Name+" has "+strconv.Itoa(s.perCaller)+" watches at this node, which is the most: end some, or ask another node")
+	case s.taken >= s.most:
+		return nil, tooMany(huma.Error503ServiceUnavailable, "this node serves "+strconv.Itoa(s.most)+" watches, which is the most: ask another node, or try again")
 	}
 	if s.by == nil {
 		s.by = map[string]int{}
