@@ -172,13 +172,8 @@ func (j *clusterJoin) intend(cmd *cobra.Command, opts *operatorOptions) (intende
 	if err := todo.found.Fits(j.name, j.region); err != nil {
 		return todo, err
 	}
-	todo.mint = j.token == "" && !todo.found.Admitted
-	if todo.mint && !j.dryRun {
-		// Whether a token can be made at all is known before anything is done.
-		if _, err := opts.client(); err != nil {
-			return todo, usageError("a join token is needed: give --token, made by 'hanse token create cluster %s', or a credential with which one can be made: %w",
-				j.name, err)
-		}
+	if todo.mint, err = j.needsToken(opts, todo.found); err != nil {
+		return todo, err
 	}
 	values, err := j.chartValues(todo.mint)
 	if err != nil {
@@ -189,6 +184,27 @@ func (j *clusterJoin) intend(cmd *cobra.Command, opts *operatorOptions) (intende
 	}
 	todo.forwarding, err = i.PlanForward(ctx)
 	return todo, err
+}
+
+// needsToken reports whether a token is to be made. Whether that is possible at all is known before anything is done. A cluster that has
+// not been let in yet gets a new one when it can, as the one of an earlier run may have expired.
+func (j *clusterJoin) needsToken(opts *operatorOptions, found install.Found) (bool, error) {
+	if j.token != "" || found.Admitted {
+		return false, nil
+	}
+	if j.dryRun {
+		return true, nil
+	}
+	_, err := opts.client()
+	switch {
+	case err == nil:
+		return true, nil
+	case found.Token:
+		return false, nil
+	default:
+		return false, usageError("a join token is needed: give --token, made by 'hanse token create cluster %s', or a credential with which one can be made: %w",
+			j.name, err)
+	}
 }
 
 // carryOut does it, and prints what has become of it.

@@ -62,8 +62,8 @@ type Found struct {
 	Manager string
 	// Cluster and Region are what that agent was told.
 	Cluster, Region string
-	// Admitted is whether the agent has an identity, or a token that it can get one with.
-	Admitted bool
+	// Admitted is whether the agent has an identity, Token whether it has a join token, which may be good no more.
+	Admitted, Token bool
 }
 
 // Look reads what the cluster is and has.
@@ -89,12 +89,12 @@ func (i *Installer) Look(ctx context.Context) (Found, error) {
 		f.Manager = "somebody"
 	}
 	f.Cluster, f.Region = argument(agent, "--cluster="), argument(agent, "--region=")
-	for _, secret := range []string{identitySecret, tokenSecret} {
-		s, err := i.get(ctx, "Secret", helm.Namespace, secret)
+	for name, found := range map[string]*bool{identitySecret: &f.Admitted, tokenSecret: &f.Token} {
+		s, err := i.get(ctx, "Secret", helm.Namespace, name)
 		if err != nil {
 			return f, err
 		}
-		f.Admitted = f.Admitted || s != nil
+		*found = s != nil
 	}
 	return f, nil
 }

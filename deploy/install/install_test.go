@@ -120,7 +120,11 @@ func TestInstallingIsPlannedThenDoneThenDone(t *testing.T) {
 		t.Errorf("a second run would change %d objects: %+v", p.Changes(), p.Steps)
 	}
 	found, err := l.Look(t.Context())
-	if err != nil || found.Cluster != "eu" || found.Region != "eu" || found.Manager != Manager || !found.Admitted || found.Version != "v1.36.3" || len(found.APIs) != 1 {
+	if err != nil || found.Cluster != "eu" || found.Region != "eu" || found.Manager != Manager || found.Admitted || !found.Token || found.Version != "v1.36.3" || len(found.APIs) != 1 {
+		t.Errorf("found %+v, %v", found, err)
+	}
+	l.Put("v1", "secrets", helm.Namespace, identitySecret, map[string]any{"apiVersion": "v1", "kind": "Secret"})
+	if found, err := l.Look(t.Context()); err != nil || !found.Admitted {
 		t.Errorf("found %+v, %v", found, err)
 	}
 }
