@@ -89,6 +89,14 @@ func (f *Fleet) get(name string) *process {
 	return f.live[name]
 }
 
+// Pid is the process identifier of a program that was started; 0 for a name that was not.
+func (f *Fleet) Pid(name string) int {
+	if p := f.get(name); p != nil {
+		return p.cmd.Process.Pid
+	}
+	return 0
+}
+
 // Done is closed when the named process has ended, which must have been started.
 func (f *Fleet) Done(name string) <-chan struct{} { return f.get(name).done }
 
