@@ -4,7 +4,7 @@ GO    ?= go
 BIN   := bin/hanse
 export CGO_ENABLED ?= 0
 
-.PHONY: help build test race verify chart demo bench e2e e2e-matrix e2e-kube kube-up kube-image kube-down fuzz sim generate clean
+.PHONY: help build test race verify chart demo bench e2e e2e-matrix e2e-kube bench-kube kube-up kube-image kube-down fuzz sim generate clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -48,6 +48,9 @@ KUBE_DIR := $(CURDIR)/.run/kube
 e2e-kube: build ## Test against real Kubernetes clusters, as root (CLUSTERS=3, PROXY_MODE=iptables, RUN=TestMCS; KUBECONFIGS=a,b for clusters that are there)
 	@envoy="$$(deploy/scripts/envoy.sh)" && HANSE_ENVOY="$$envoy" HANSE_BINARY="$(CURDIR)/$(BIN)" \
 	$(GO) test -tags e2ekube -count=1 -timeout 60m -v $(if $(RUN),-run '$(RUN)') ./e2e/kube
+
+bench-kube: build ## Measure what 1,000 exported services cost an agent, and how soon a change is in another cluster's Envoy
+	@envoy="$$(deploy/scripts/envoy.sh)" && $(GO) run ./e2e/kube/bench -hanse $(BIN) -envoy "$$envoy" $(BENCH)
 
 kube-up: build ## Bring up real Kubernetes clusters as root, joined by a network that can be slowed and cut (CLUSTERS=2)
 	@$(GO) build -o bin/kubelab ./e2e/kube/kubelab

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"net/http"
 	"os"
 	"strconv"
 	"strings"
@@ -11,9 +13,9 @@ import (
 // cost is what a process has used so far.
 type cost struct {
 	at time.Time
-	// resident and peak are in bytes.
-	resident, peak int64
-	cpu            time.Duration
+	// resident and peak are in bytes; live is what the last garbage collection left.
+	resident, peak, live int64
+	cpu                  time.Duration
 }
 
 // ticks is how often a second the kernel counts, on every architecture that it tells programs of.
@@ -44,6 +46,22 @@ func costOf(pid int) (cost, error) {
 		out.cpu += time.Duration(n) * time.Second / ticks
 	}
 	return out, nil
+}
+
+// liveHeap asks a role for what its last garbage collection left: the next begins when as much again was allocated.
+func liveHeap(ctx context.Context, health string) (int64, error) {
+	text, err := get(ctx, http.DefaultClient, "http://"+health+"/metrics")
+	if err != nil {
+		return 0, err
+	}
+	const metric = "\ngo_memstats_next_gc_bytes "
+	_, rest, _ := strings.Cut(text, metric)
+	value, _, _ := strings.Cut(rest, "\n")
+	next, err := strconv.ParseFloat(value, 64)
+	if err != nil {
+		return 0, fmt.Errorf("metric%sof %s: %w", metric, health, err)
+	}
+	return int64(next) / 2, nil
 }
 
 func kilobytes(status, field string) int64 {

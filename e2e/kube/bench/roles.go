@@ -26,7 +26,14 @@ func (w *world) startAgent(ctx context.Context, p *plane) error {
 }
 
 // agentCost is what a cluster's agent has used.
-func (w *world) agentCost(p *plane) (cost, error) { return costOf(w.procs.Pid("agent-" + p.name)) }
+func (w *world) agentCost(ctx context.Context, p *plane) (cost, error) {
+	c, err := costOf(w.procs.Pid("agent-" + p.name))
+	if err != nil {
+		return c, err
+	}
+	c.live, err = liveHeap(ctx, p.health)
+	return c, err
+}
 
 // startGateway starts a cluster's gateway with an Envoy: a cluster whose gateways do not answer is one that nobody is sent to.
 func (w *world) startGateway(ctx context.Context, p *plane) error {
