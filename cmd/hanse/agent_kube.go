@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"net"
 	"os"
@@ -82,13 +81,9 @@ func newKubeParts(o agentOptions, c clock.Clock, logger *slog.Logger) (*kubePart
 	if err != nil {
 		return nil, err
 	}
-	client, err := kubernetes.NewForConfig(config)
+	client, multi, err := kubeClients(config)
 	if err != nil {
-		return nil, fmt.Errorf("make a client of the API server: %w", err)
-	}
-	multi, err := mcsclient.NewForConfig(config)
-	if err != nil {
-		return nil, fmt.Errorf("make a client of the API server: %w", err)
+		return nil, err
 	}
 	k := assembleKube(client, multi, o, c, logger)
 	k.trust, err = newTrustPublisher(config, k.namespace, c, logger)
