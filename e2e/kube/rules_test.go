@@ -4,6 +4,7 @@ package kube
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -69,7 +70,7 @@ func examine(ctx context.Context, r rule, members []*member) outcome {
 	defer s.close()
 	if err == nil {
 		begin = time.Now()
-		err = r.check(s)
+		err = errors.Join(r.check(s), s.denied)
 	}
 	if err != nil {
 		err = fmt.Errorf("in namespace %s: %w", s.namespace, err)

@@ -4,6 +4,7 @@ package kube
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -12,7 +13,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/errors"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
@@ -38,6 +39,7 @@ type stage struct {
 
 	mu       sync.Mutex
 	evidence []string
+	denied   error
 }
 
 // newStage makes the namespace with a client pod in every cluster and waits until the pods run.
@@ -86,6 +88,13 @@ func (s *stage) saw(format string, args ...any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.evidence = append(s.evidence, fmt.Sprintf(format, args...))
+}
+
+// deny notes what shows that the rule does not hold, whatever comes later.
+func (s *stage) deny(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.denied = errors.Join(s.denied, err)
 }
 
 // eventually waits for what must come.
@@ -143,7 +152,7 @@ func (s *stage) absent(ctx context.Context, m *member) error {
 	if err == nil {
 		return fmt.Errorf("there is a ServiceImport in %s", m.Name)
 	}
-	if errors.IsNotFound(err) {
+	if apierrors.IsNotFound(err) {
 		return nil
 	}
 	return err
