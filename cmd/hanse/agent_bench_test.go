@@ -55,6 +55,55 @@ func BenchmarkSite(b *testing.B) {
 	})
 }
 
+// BenchmarkCluster is what one change costs the core of a Kubernetes cluster's agent, from its arrival to the snapshot, with 1,000 exported
+// services of ten pods, and as many services of another cluster.
+func BenchmarkCluster(b *testing.B) {
+	own, us := newPeer(b, "eu", 1), newPeer(b, "us", 2)
+	s := siteOf(b, b.TempDir(), own, fromProxies, fromKubernetes)
+	out := &s.siteCore.out
+	out.kick, out.complete, out.publish = func() {}, func() {}, func([]model.Record, []string) {}
+	out.targets, out.status = func([]probe.Target) {}, func() model.SiteStatus { return model.SiteStatus{} }
+	s.State(opened(view(b, own, us)).Proto(false))
+	full := source.Update{Full: true}
+	var services []string
+	for i := range 1000 {
+		name := fmt.Sprint("service-", i)
+		services = append(services, name)
+		e := exportOf(name)
+		e.Ports = []model.Port{{Name: "http", Number: 8080, Protocol: model.ProtocolHTTP}}
+		full.Exports = append(full.Exports, e)
+		for j := range 10 {
+			w := pod(fmt.Sprintf("shop/%s/%d", name, j), fmt.Sprintf("10.%d.%d.%d", j, i/250, i%250+1))
+			w.Service.Name = name
+			full.Upserts = append(full.Upserts, w)
+		}
+	}
+	s.source(fromProxies, all())
+	s.source(fromKubernetes, full)
+	s.Import(us.offers(b, 1, services...))
+	var l loop
+	s.pass(&l, true, start)
+	changed := full.Upserts[7:8]
+	b.Run("pass", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			changed[0].Health.Ready = !changed[0].Health.Ready
+			s.source(fromKubernetes, source.Update{Upserts: changed})
+			s.pass(&l, true, start)
+		}
+	})
+	b.Run("snapshot", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			changed[0].Health.Ready = !changed[0].Health.Ready
+			s.source(fromKubernetes, source.Update{Upserts: changed})
+			if s.build() == nil {
+				b.Fatal("no snapshot")
+			}
+		}
+	})
+}
+
 // another is a change of the peer that leads on from what the core holds.
 func (p peer) another(t testing.TB, c *siteCore) model.Batch {
 	var from model.Version

@@ -33,6 +33,8 @@ type siteCore struct {
 	clock  clock.Clock
 	logger *slog.Logger
 	out    coreOutputs
+	// took is how long ago a time of the clock was.
+	took func(since time.Time) time.Duration
 
 	// built is what the last snapshot leaves for the next; it belongs to build. observed is the same for the loop.
 	built, observed snapshot.Memory
@@ -97,6 +99,7 @@ func newSiteCore(m member, dir string, c clock.Clock, logger *slog.Logger, sourc
 		member: m, dir: dir, clock: c, logger: logger, wake: make(chan struct{}, 1), saving: make(chan struct{}, 1), heard: make(chan struct{}, 1),
 		facts: newSiteFacts(sources...), vips: map[model.ServiceKey]netip.Addr{}, unsaved: map[string]bool{},
 	}
+	core.took = func(since time.Time) time.Duration { return c.Now().Sub(since) }
 	core.imports = catalog.NewImports(catalog.Limits{}, core.verify, core.open)
 	return core
 }

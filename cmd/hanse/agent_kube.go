@@ -101,7 +101,10 @@ func assembleKube(client kubernetes.Interface, multi mcsclient.Interface, o agen
 
 // kubeConfig is the configuration that a file names, or that of the pod.
 func kubeConfig(path string) (*rest.Config, error) {
-	config, err := clientcmd.BuildConfigFromFlags("", path)
+	config, err := rest.InClusterConfig()
+	if path != "" {
+		config, err = clientcmd.BuildConfigFromFlags("", path)
+	}
 	if err != nil {
 		return nil, usageError("--kubernetes: no way to the API server: run in a pod with a ServiceAccount, or give --kubeconfig: %w", err)
 	}

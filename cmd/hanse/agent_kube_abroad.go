@@ -45,7 +45,7 @@ func (c *siteCore) abroad(families []string, now time.Time) (abroad, bool) {
 			continue
 		}
 		for _, r := range origin.Records {
-			if r.Service == nil || authz.CheckRecord(m, c.rules, r) != nil || !policy.Exports(c.rules, m, r.Service.Service, c.member.Cluster) {
+			if r.Service == nil || authz.CheckRecord(m, c.rules, r) != nil || !c.open(origin.Origin, r.Service.Service) {
 				continue
 			}
 			out.remotes = append(out.remotes, mcs.Remote{Cluster: origin.Origin, Export: exportOrStandIn(*r.Service, m, families), StandIn: r.Service.Export == nil})

@@ -52,7 +52,29 @@ func (c *siteCore) follow(ctx context.Context) error {
 		case <-timer.C():
 		}
 		now := c.clock.Now()
-		timer.Reset(pause(c.pass(&l, woken, now), now))
+		next := c.pass(&l, woken, now)
+		// Under churn the larger part of the time is left to others. The first change after quiet has not waited.
+		if err := c.rest(ctx, min(maxRest, 2*c.took(now))); err != nil {
+			return err
+		}
+		timer.Reset(pause(next, now))
+	}
+}
+
+// maxRest bounds the rest after a pass over a large site.
+const maxRest = 100 * time.Millisecond
+
+func (c *siteCore) rest(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return nil
+	}
+	timer := c.clock.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C():
+		return nil
 	}
 }
 
@@ -154,10 +176,8 @@ func (c *siteCore) allot() {
 			fresh = append(fresh, k)
 		}
 	}
-	for _, w := range c.facts.workloads {
-		if w.Serves() {
-			note(w.Service)
-		}
+	for k := range c.facts.services() {
+		note(k)
 	}
 	for _, origin := range c.imports.All() {
 		for _, r := range origin.Records {

@@ -27,6 +27,8 @@ type siteFacts struct {
 	// gateways are the addresses to publish in place of those that gateways advertise; nil when they advertise their own.
 	gateways []model.Gateway
 	ledger   export.Ledger
+	// list is what current returned last; nil when it has to be made anew.
+	list []model.Workload
 }
 
 func newSiteFacts(sources ...origin) siteFacts {
@@ -45,6 +47,7 @@ func (f *siteFacts) complete() bool { return len(f.awaited) == 0 }
 
 // take applies a source's update. Sources use IDs that no other one uses.
 func (f *siteFacts) take(from origin, u source.Update) {
+	f.list = nil
 	if u.Full {
 		delete(f.awaited, from)
 		f.keepOnly(from, u)
@@ -114,8 +117,11 @@ func (f *siteFacts) kubernetes() bool {
 }
 
 // current are the site's workloads. In a Kubernetes cluster a pod whose own proxy is known counts as that one, and the ServiceExports say
-// what is exported.
+// what is exported. The list is not changed later.
 func (f *siteFacts) current() []model.Workload {
+	if f.list != nil {
+		return f.list
+	}
 	twins := export.TwinSet{}
 	if f.kubernetes() {
 		var proxies []model.Workload
@@ -133,6 +139,21 @@ func (f *siteFacts) current() []model.Workload {
 			_, w.Export = f.exports[w.Service]
 		}
 		out = append(out, w)
+	}
+	f.list = out
+	return out
+}
+
+// services are those that the site offers. Pods of a Kubernetes cluster are left out: their services are the exported ones.
+func (f *siteFacts) services() map[model.ServiceKey]struct{} {
+	out := make(map[model.ServiceKey]struct{}, len(f.exports))
+	for k := range f.exports {
+		out[k] = struct{}{}
+	}
+	for id := range f.ids[fromProxies] {
+		if w := f.workloads[id]; w.Serves() {
+			out[w.Service] = struct{}{}
+		}
 	}
 	return out
 }

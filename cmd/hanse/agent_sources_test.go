@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/hanse-mesh/hanse/api/model"
 	"github.com/hanse-mesh/hanse/cluster-agent/source"
@@ -80,5 +81,34 @@ func TestGatewayAddressesStayUntilOthersAreTold(t *testing.T) {
 	f.take(fromKubernetes, source.Update{Gateways: []model.Gateway{}})
 	if f.gateways == nil || len(f.gateways) != 0 {
 		t.Errorf("got %v, want none, and not those that gateways advertise", f.gateways)
+	}
+}
+
+// A site that takes long to look at is looked at less often under churn: what changes meanwhile waits for twice as long as the last pass took.
+func TestTheLoopRestsAfterALongPass(t *testing.T) {
+	s := newSite(t, t.TempDir(), newPeer(t, "eu", 1))
+	const long = 30 * time.Millisecond
+	s.siteCore.took = func(time.Time) time.Duration { return long }
+	passes, status := make(chan time.Time, 100), s.siteCore.out.status
+	s.siteCore.out.status = func() model.SiteStatus {
+		passes <- s.clock.Now()
+		return status()
+	}
+	s.run()
+	first := <-passes
+	for deadline := patience(t); ; {
+		s.touch()
+		if err := s.clock.BlockUntil(deadline, 2); err != nil {
+			t.Fatal(err)
+		}
+		s.clock.Advance(time.Millisecond)
+		select {
+		case second := <-passes:
+			if waited := second.Sub(first); waited < 2*long {
+				t.Errorf("the next pass began %v after the last one, which took %v", waited, long)
+			}
+			return
+		default:
+		}
 	}
 }
