@@ -259,7 +259,7 @@ func readEgress(w *model.Workload, r *hansev1.Registration) error {
 	}
 	bind, err := netip.ParseAddr(e.GetBind())
 	if err != nil || bind.Zone() != "" || bind.IsMulticast() {
-		return fmt.Errorf("egress.bind %q is not an IP address to listen on, such as ::", clip(e.GetBind()))
+		return fmt.Errorf("egress.bind %q is not an IP address to listen on: give for example :: or 0.0.0.0", clip(e.GetBind()))
 	}
 	if e.GetNamespace() != "" {
 		if err := model.ValidateLabel("egress.namespace", e.GetNamespace()); err != nil {
