@@ -29,10 +29,10 @@ func TestSuspicionRaisesTheRate(t *testing.T) {
 	other.Gateway = "g2"
 	p.SetTargets([]Target{target("192.0.2.1"), other})
 	suspects := map[verdict.Address]bool{judged: true}
-	// probes counts those of a second in which the suspicion is looked at every 10 ms.
+	// probes counts those of ten seconds, in which the suspicion is looked at every 10 ms: pauses differ by 10 %, so that one second may have none.
 	probes := func(suspect func(ms int) bool) int {
 		before := p.Probes()
-		for ms := 0; ms < 1000; ms += 10 {
+		for ms := 0; ms < 10_000; ms += 10 {
 			if suspect(ms) {
 				p.SetSuspicious(suspects)
 			} else {
@@ -47,13 +47,13 @@ func TestSuspicionRaisesTheRate(t *testing.T) {
 		return int(p.Probes() - before)
 	}
 	probes(func(int) bool { return false })
-	if n := probes(func(int) bool { return false }); n < 1 || n > 4 {
-		t.Errorf("%d probes of two addresses in a quiet second", n)
+	if n := probes(func(int) bool { return false }); n < 16 || n > 24 {
+		t.Errorf("%d probes of two addresses in ten quiet seconds", n)
 	}
-	if n := probes(func(int) bool { return true }); n < 4 || n > 7 {
+	if n := probes(func(int) bool { return true }); n < 43 || n > 53 {
 		t.Errorf("%d probes of two addresses while one is suspicious", n)
 	}
-	if n := probes(func(ms int) bool { return ms/10%2 == 0 }); n > 7 {
+	if n := probes(func(ms int) bool { return ms/10%2 == 0 }); n > 53 {
 		t.Errorf("%d probes of two addresses while a suspicion comes and goes", n)
 	}
 	select {
