@@ -24,7 +24,7 @@ func documents(wrong string) (strike, mend func(context.Context, *world) error) 
 		func(ctx context.Context, w *world) error { return w.apply(ctx, wellRules) }
 }
 
-// plants are the faults that show within seconds.
+// plants are the faults that show within seconds and leave every clock alone.
 func plants() []plant {
 	region := plant{name: "wrong region name", code: "unknown-region", subject: "FailoverPolicy/default", says: `did you mean "us-east"`, explained: explanation{"eu/web-eu-1", "us-eats"}}
 	region.strike, region.mend = documents(failoverPolicy("us-eats"))
@@ -32,7 +32,7 @@ func plants() []plant {
 	missing.strike, missing.mend = documents(shopRule("depot", `"*"`))
 	denied := plant{name: "denied identity", code: "caller-denied", subject: "proxy/eu/web-eu-1", says: "cluster us offers it to: ap", explained: explanation{"eu/web-eu-1", "not to cluster eu"}}
 	denied.strike, denied.mend = documents(shopRule("shop", join("us", "ap")))
-	return []plant{region, missing, denied, refused(), skewed(), unreachable(), draining(), conflict()}
+	return []plant{region, missing, denied, refused(), unreachable(), draining(), conflict()}
 }
 
 // refused is a caller that wants a port which something else has.
