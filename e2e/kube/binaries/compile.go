@@ -24,8 +24,8 @@ var kubernetes = []string{"kube-apiserver", "kube-controller-manager", "kube-sch
 type Set struct {
 	// Kubernetes is a folder with kube-apiserver, kube-controller-manager, kube-scheduler, kubelet and kube-proxy.
 	Kubernetes string
-	// CoreDNS, Pause and LateShell are programs; see the folders coredns and helpers.
-	CoreDNS, Pause, LateShell string
+	// CoreDNS, Pause, LateShell and Sample are programs; see the folders coredns and helpers.
+	CoreDNS, Pause, LateShell, Sample string
 }
 
 // Cache is the folder that outlives runs: $HANSE_KUBE_CACHE, else hanse/kube in the user's cache folder.
@@ -57,11 +57,12 @@ func Compile(ctx context.Context, root string, log io.Writer) (*Set, error) {
 	if s.Kubernetes, err = c.kubernetes(); err != nil {
 		return nil, err
 	}
-	s.CoreDNS, s.Pause, s.LateShell = c.ours("coredns"), c.ours("pause"), c.ours("latesh")
+	s.CoreDNS, s.Pause, s.LateShell, s.Sample = c.ours("coredns"), c.ours("pause"), c.ours("latesh"), c.ours("sample")
 	return s, errors.Join(
 		c.build(filepath.Join(root, "e2e", "kube", "coredns"), "-ldflags", "-s -w", "-o", s.CoreDNS, "."),
 		c.build(root, "-ldflags", "-s -w", "-o", s.Pause, "./e2e/kube/helpers/pause"),
 		c.build(root, "-ldflags", "-s -w", "-o", s.LateShell, "./e2e/kube/helpers/latesh"),
+		c.build(root, "-ldflags", "-s -w", "-o", s.Sample, "./e2e/kube/helpers/sample"),
 	)
 }
 

@@ -12,6 +12,8 @@ const (
 	Client  = "docker.io/nicolaka/netshoot:v0.15"
 	Server  = "docker.io/alpine/socat:1.7.4.4"
 	CoreDNS = "docker.io/coredns/coredns:1.15.0"
+	// Sample is the sample application and its callers.
+	Sample = "docker.io/library/hanse-lab-sample:1"
 )
 
 // applets are the small commands of a shell script. Not nc and nslookup: busybox's differ from those that suites expect.
@@ -27,6 +29,10 @@ func Lab(b *binaries.Set) ([]Image, error) {
 		return nil, err
 	}
 	coreDNS, err := Programs(map[string]string{"coredns": b.CoreDNS})
+	if err != nil {
+		return nil, err
+	}
+	sample, err := Programs(map[string]string{"sample": b.Sample})
 	if err != nil {
 		return nil, err
 	}
@@ -47,6 +53,7 @@ func Lab(b *binaries.Set) ([]Image, error) {
 	return []Image{
 		{Name: Pause, Layers: [][]File{pause}, Entrypoint: []string{"/pause"}},
 		{Name: CoreDNS, Layers: [][]File{append(Base(), coreDNS...)}, Entrypoint: []string{"/coredns"}},
+		{Name: Sample, Layers: [][]File{append(Base(), sample...)}, Entrypoint: []string{"/sample"}},
 		{Name: Client, Layers: [][]File{append(append(Base(), client...), Applets(applets...)...)}},
 		{Name: Server, Layers: [][]File{append(append(Base(), server...), Applets(applets...)...)}, Entrypoint: []string{"/usr/bin/socat"}},
 	}, nil

@@ -46,6 +46,9 @@ type Cluster struct {
 // file is a path in the cluster's folder, which has the same name inside and outside of the sandbox.
 func (c *Cluster) file(name string) string { return filepath.Join(c.dir, name) }
 
+// TrustDomain is the cluster's in the lab's federation.
+func (c *Cluster) TrustDomain() string { return c.Name + "." + federationName }
+
 func (c *Cluster) server() string { return "https://" + c.Addresses.Node.String() + ":6443" }
 
 // KubeconfigFile is for the cluster's administrator.

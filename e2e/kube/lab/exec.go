@@ -11,11 +11,16 @@ import (
 	"k8s.io/client-go/tools/remotecommand"
 )
 
-// Exec runs a command in a pod's first container and returns its output and error output together. An error is a command that failed, or
+// Exec runs a command in a pod's only container and returns its output and error output together. An error is a command that failed, or
 // that did not run.
 func (c *Cluster) Exec(ctx context.Context, namespace, pod string, argv ...string) (string, error) {
+	return c.ExecIn(ctx, namespace, pod, "", argv...)
+}
+
+// ExecIn does the same in a container of a pod that has several.
+func (c *Cluster) ExecIn(ctx context.Context, namespace, pod, container string, argv ...string) (string, error) {
 	request := c.Kube.CoreV1().RESTClient().Post().Resource("pods").Namespace(namespace).Name(pod).SubResource("exec").
-		VersionedParams(&corev1.PodExecOptions{Command: argv, Stdout: true, Stderr: true}, scheme.ParameterCodec)
+		VersionedParams(&corev1.PodExecOptions{Container: container, Command: argv, Stdout: true, Stderr: true}, scheme.ParameterCodec)
 	executor, err := remotecommand.NewWebSocketExecutor(c.Config, "GET", request.URL().String())
 	if err != nil {
 		return "", err

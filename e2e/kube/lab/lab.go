@@ -101,7 +101,9 @@ func claim() (*os.File, error) {
 // clear removes what an earlier lab left: folders, and cgroups and cables if it was killed.
 func clear(dir string) error {
 	for i := range MaxClusters {
-		removeCgroups(fmt.Sprintf("%sc%d", cgroupPrefix, i+1))
+		name := fmt.Sprintf("%sc%d", cgroupPrefix, i+1)
+		thaw(name)
+		removeCgroups(name)
 		unwire(i + 1)
 	}
 	removeCgroups(cgroupPrefix + FederationSite)

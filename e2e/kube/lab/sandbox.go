@@ -161,8 +161,9 @@ func (s *sandbox) run(ctx context.Context, script string) (string, error) {
 func (s *sandbox) close() {
 	_ = s.lines.Close()
 	_ = s.cmd.Process.Kill()
+	thaw(s.cgroup())
 	<-s.done
-	removeCgroups(cgroupPrefix + s.name)
+	removeCgroups(s.cgroup())
 }
 
 // removeCgroups removes a node's cgroups, deepest first. The kernel may need a moment until the last process is out.
